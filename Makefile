@@ -1,0 +1,55 @@
+# Two commands matter: `make run` and `make test`. Everything else serves them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WEIR_HOME ?= .weir
+PORT ?= 8501
+export WEIR_HOME
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check format lock benchmark screenshots clean
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.installed ## create .venv from the pinned lock
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Weir needs Python 3.11 or newer; name it with: make PYTHON=python3.11 ..."; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+run: setup ## load demo traffic and sample_logs/, then serve the dashboard
+	@test -f $(WEIR_HOME)/events.duckdb || { echo "Simulating 30 days of traffic (demo data) ..."; $(BIN)/weir demo > /dev/null; }
+	@$(BIN)/weir ingest sample_logs > /dev/null
+	@$(BIN)/weir serve --port $(PORT)
+
+test: setup ## run the whole test suite, browser tests included when Chromium is there
+	$(BIN)/python -m pytest --ignore tests/incidents
+	$(BIN)/python -m pytest -p no:randomly tests/incidents
+
+check: setup ## lint, formatting, types, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: setup ## pin the dependencies of pyproject.toml anew
+	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-header --quiet -o requirements.lock
+
+benchmark: setup ## ingest against DuckDB's bare reader, and the Overview's queries at 1 and 10 million checks
+	$(BIN)/python -m benchmarks.ingest
+	$(BIN)/python -m benchmarks.overview
+	$(BIN)/python -m benchmarks.intake
+
+screenshots: setup ## photograph every page, light and dark, into docs/screenshots
+	$(BIN)/python -m tests.browser.screenshots docs/screenshots
+
+clean: ## remove .venv and caches; the home stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info

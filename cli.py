@@ -1,0 +1,399 @@
+"""The command `weir`: one function per command, no logic. With a server on the home, commands run inside it.
+
+Rooms are imported inside the commands: together they cost seconds, which a command that the server runs must not pay.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
+
+from core.errors import AppError, UsageError
+from core.settings import describe, load_settings
+from service import render
+from service.arguments import build_query, find_home_argument, get_operator, parse_split
+from service.invocation import (
+    INVOCATION,
+    Invocation,
+    absolute,
+    emit,
+    home_settings,
+    named_paths,
+    opened_home,
+    progress,
+    waiting,
+)
+from service.options import FilterOption, HomeOption, JsonOption, SeedOption, SinceOption, UntilOption
+from service.remote import CommandResult, call, check_unserved, find_address, read_stdin
+
+if TYPE_CHECKING:
+    from service.home import Home
+
+OK, FAILED, WRONG_USAGE, PARTLY = 0, 1, 2, 3
+_INTERRUPTED = 130  # Typer's answer to Ctrl-C
+
+app = typer.Typer(
+    name="weir",
+    help="See what flows over the safety filters, decide about what was flagged, train on the decisions.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+labels_app = typer.Typer(help="Human verdicts.", no_args_is_help=True)
+quarantine_app = typer.Typer(help="Rejected records.", no_args_is_help=True)
+app.add_typer(labels_app, name="labels")
+app.add_typer(quarantine_app, name="quarantine")
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to bind.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to bind.")] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Serves the dashboard, with scheduled ingest. Example: weir serve --port 8501"""
+    from service.home import check_binding
+
+    settings = home_settings(home)
+    host, port = host or settings.serve.host, port or settings.serve.port
+    check_binding(host, settings)
+    check_unserved(settings.home)
+    address = f"http://{host}:{port}"
+    emit(
+        as_json,
+        {"address": address, "home": str(settings.home)},
+        lambda out: print(f"Weir serves {settings.home} on {address}", file=out),
+    )
+    sys.stdout.flush()
+    os.environ["WEIR_HOME"] = str(settings.home)
+    script = Path(__file__).parent / "app.py"
+    os.chdir(script.parent)  # Streamlit reads the theme of the folder that it starts in.
+    arguments = ["-m", "streamlit", "run", str(script), "--server.address", host, "--server.port", str(port)]
+    os.execv(sys.executable, [sys.executable, *arguments, "--server.headless", "true"])  # noqa: S606  our own interpreter
+
+
+@app.command()
+def demo(
+    days: Annotated[int, typer.Option(min=1, max=365, help="Days of traffic, ending now.")] = 30,
+    seed: SeedOption = 0,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fills a home with simulated traffic of a four-layer cascade, marked as demo data. Example: weir demo --days 30"""
+    from ingest.demo.fill import fill_demo
+    from metrics.report import plain
+
+    with opened_home(home) as opened, progress("simulating") as advance:
+        summary = fill_demo(
+            opened.events,
+            settings=opened.settings,
+            days=days,
+            seed=seed,
+            on_progress=lambda path, done, size: advance(path.name, done / max(size, 1)),
+        )
+    document: Any = {**summary.ingest.to_json(), "facts": plain(summary.facts), "folder": str(summary.folder)}
+    emit(as_json, document, lambda out: render.print_pairs(document, out))
+
+
+@app.command()
+def ingest(
+    paths: Annotated[list[str], typer.Argument(help="Files, folders, or - for standard input.")],
+    format_key: Annotated[
+        str | None, typer.Option("--format", help="Log format; detected from content without it.")
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="Name of the source (default: the format).")] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ingests logs once; records known already are not stored again. Example: weir ingest logs/ --source gateway"""
+    _ingest(paths, format_key, source, home, as_json)
+
+
+@labels_app.command("import")
+def labels_import(
+    paths: Annotated[list[str], typer.Argument(help="Files, folders, or - for standard input.")],
+    source: Annotated[str | None, typer.Option(help="Name of the source.")] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Imports human verdicts (label_log). Example: weir labels import verdicts.jsonl"""
+    _ingest(paths, "label_log", source, home, as_json)
+
+
+@app.command()
+def formats(_home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Lists the log formats, with what each yields. Example: weir formats"""
+    from ingest.formats import FORMATS
+
+    rows = [
+        {"format": key, "title": entry.title, "yields": list(entry.yields), "description": entry.description}
+        for key, entry in FORMATS.items()
+    ]
+    emit(as_json, {"formats": rows}, lambda out: render.print_rows(rows, out))
+
+
+@app.command()
+def report(
+    name: Annotated[str, typer.Argument(help="Report; see docs/reports.md.")],
+    by: Annotated[list[str] | None, typer.Option(help="Dimension to group by; repeat for several.")] = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    filters: FilterOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Prints one report's numbers with intervals and coverage. Example: weir report errors --by filter_name --json"""
+    from service.reports import run_home_report
+
+    with opened_home(home) as opened:
+        query = build_query(opened.settings, since=since, until=until, filters=filters, by=by)
+        document: Any = run_home_report(opened, name, query).to_json()
+
+    def show(out: TextIO) -> None:
+        render.print_rows(document["rows"], out, title=name)
+        render.print_pairs({"coverage": document["coverage"]}, out)
+        for note in document["notes"]:
+            render.print_pairs({"note": note}, out)
+
+    emit(as_json, document, show)
+
+
+@app.command()
+def sample(
+    n: Annotated[int, typer.Option("--n", min=1, help="Turns to draw.")],
+    filters: FilterOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    seed: SeedOption = 0,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draws a stratified review sample into the triage queue. Example: weir sample --filter filter_name=blocklist --n 200"""
+    from incidents.sampling import draw_sample
+    from metrics.report import plain
+
+    with opened_home(home) as opened:
+        query = build_query(opened.settings, since=since, until=until, filters=filters)
+        summary = draw_sample(
+            opened.records, opened.events, query, n=n, seed=seed, settings=opened.settings, actor=get_operator()
+        )
+    document: Any = plain(asdict(summary))
+
+    def show(out: TextIO) -> None:
+        render.print_pairs({key: value for key, value in document.items() if key != "strata"}, out)
+        render.print_rows(document["strata"], out)
+
+    emit(as_json, document, show)
+
+
+@app.command(context_settings={"ignore_unknown_options": False})
+def export(
+    name: Annotated[str, typer.Argument(help="Format of the feedback set, or `verify`.")],
+    folder: Annotated[Path | None, typer.Argument(help="With verify: the feedback set.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write.")] = None,
+    split: Annotated[str, typer.Option(help="Share of each split.")] = "train=0.8,test=0.2",
+    since: SinceOption = None,
+    until: UntilOption = None,
+    filters: FilterOption = None,
+    seed: SeedOption = 0,
+    include_contested: Annotated[
+        bool | None, typer.Option(help="Take turns on which reviewers disagree (default: as the format does).")
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Builds a feedback set, or verifies one. Example: weir export trl-kto --out kto/; weir export verify kto/"""
+    if name == "verify":
+        _verify(folder or out, home, as_json)
+        return
+    from incidents.exports.build import build_export
+    from incidents.reviews import mirror_votes
+
+    if out is None or folder is not None:
+        raise UsageError("An export needs a folder", "", f"Try: weir export {name} --out DIR.")
+    with opened_home(home) as opened, progress("building") as advance:
+        mirror_votes(opened.records, opened.events, settings=opened.settings)
+        summary = build_export(
+            opened.events,
+            name,
+            out=absolute(out),
+            query=build_query(opened.settings, since=since, until=until, filters=filters),
+            split=parse_split(split),
+            seed=seed,
+            actor=get_operator(),
+            records=opened.records,
+            include_contested=include_contested,
+            on_progress=lambda share, step: advance(step, share),
+        )
+    document = {
+        "rows": summary.rows,
+        "refused": summary.refused,
+        "balance": summary.balance,
+        "files": [str(path) for path in summary.files],
+        "manifest": str(summary.manifest_path),
+        "notes": list(summary.notes),
+    }
+    emit(as_json, document, lambda stream: render.print_pairs(document, stream))
+    raise typer.Exit(PARTLY if any(summary.refused.values()) else OK)
+
+
+@app.command()
+def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Shows sources, lag, coverage, quarantine, jobs and store sizes. Example: weir status"""
+    from service.status import build_status
+
+    with opened_home(home) as opened:
+        document = build_status(opened)
+
+    def show(out: TextIO) -> None:
+        render.print_rows(document["sources"], out, title="sources")
+        render.print_rows(document["jobs"], out, title="jobs")
+        render.print_pairs(document["stores"]["events"], out)
+
+    emit(as_json, document, show)
+
+
+@app.command()
+def config(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Prints the settings in force, secrets masked. Example: weir config"""
+    document = describe(home_settings(home))
+    emit(as_json, document, lambda out: render.print_settings(document, out))
+
+
+@quarantine_app.command("list")
+def quarantine_list(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Lists rejected records with reason, file and line. Example: weir quarantine list"""
+    from ingest.quarantine import list_rejects
+    from metrics.report import plain
+
+    with opened_home(home) as opened:
+        rows = list_rejects(opened.events).to_dicts()
+    shown = [
+        {key: row[key] for key in ("reject_id", "source", "file", "line_no", "reason", "field", "detail")}
+        for row in rows
+    ]
+    emit(as_json, {"rejects": plain(rows)}, lambda out: render.print_rows(shown, out))
+
+
+@quarantine_app.command("show")
+def quarantine_show(
+    reject_id: Annotated[str, typer.Argument(help="Id, or its first characters.")],
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Shows one rejected record. Example: weir quarantine show 3f2a"""
+    from ingest.quarantine import get_reject
+    from metrics.report import plain
+
+    with opened_home(home) as opened:
+        row = get_reject(opened.events, reject_id)
+    emit(as_json, plain(row), lambda out: render.print_pairs(row, out))
+
+
+@quarantine_app.command("retry")
+def quarantine_retry(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Reads every rejected record again after a fix. Example: weir quarantine retry"""
+    from ingest.quarantine import retry_rejects
+
+    with opened_home(home) as opened:
+        summary = retry_rejects(opened.events, settings=opened.settings)
+    emit(as_json, summary.to_json(), lambda out: render.print_pairs(summary.to_json(), out))
+    raise typer.Exit(PARTLY if summary.rejected else OK)
+
+
+def main() -> None:
+    """The entry point: runs in the server of the home where there is one, else in this process."""
+    arguments = sys.argv[1:]
+    try:
+        status = _forward(arguments) if _needs_home(arguments) else None
+        sys.exit(_run(arguments, Invocation()) if status is None else status)
+    except KeyboardInterrupt:
+        sys.stderr.write("Stopped.\n")
+        sys.exit(FAILED)
+
+
+def _needs_home(arguments: Sequence[str]) -> bool:
+    words = [word for word in arguments if not word.startswith("-")]
+    is_whole = words not in ([], ["labels"], ["quarantine"])
+    return is_whole and words[0] not in ("serve", "config", "formats") and "--help" not in arguments
+
+
+def _forward(arguments: Sequence[str]) -> int | None:
+    """Lets the server of the home run the command; returns the exit status, None where no server runs."""
+    try:
+        address = find_address(load_settings(find_home_argument(arguments)).home)
+        if address is None:
+            return None
+        with waiting(arguments[0]):
+            result = call(address, arguments, folder=Path.cwd(), stdin=read_stdin(arguments))
+    except AppError as error:
+        sys.stderr.write(f"{render.make_inert(error.sentence())}\n")
+        return FAILED
+    sys.stdout.write(result.stdout)
+    sys.stderr.write(result.stderr)
+    return result.status
+
+
+def run_in_server(arguments: Sequence[str], folder: Path, stdin: bytes, home: Home) -> CommandResult:
+    """Runs a command line in the process that owns `home`."""
+    out, err = StringIO(), StringIO()
+    status = _run(arguments, Invocation(folder, stdin, out, err, home))
+    return CommandResult(status, out.getvalue(), err.getvalue())
+
+
+def _run(arguments: Sequence[str], invocation: Invocation) -> int:
+    """The boundary for commands: every error becomes a sentence and an exit status."""
+    token = INVOCATION.set(invocation)
+    try:
+        outcome = typer.main.get_command(app)(list(arguments), prog_name="weir", standalone_mode=False)
+        if outcome == _INTERRUPTED:
+            raise KeyboardInterrupt
+        return outcome if isinstance(outcome, int) else OK
+    except typer.TyperException as error:
+        invocation.err.write(f"{render.make_inert(error.format_message())}\n")
+        return WRONG_USAGE
+    except AppError as error:
+        invocation.err.write(f"{render.make_inert(error.sentence())}\n")
+        return WRONG_USAGE if isinstance(error, UsageError) else FAILED
+    except OSError as error:  # a folder that may not be written, a full disk
+        invocation.err.write(f"{render.make_inert(str(error))}\n")
+        return FAILED
+    finally:
+        INVOCATION.reset(token)
+
+
+def _ingest(paths: list[str], format_key: str | None, source: str | None, home: Path | None, as_json: bool) -> None:
+    from ingest.files import ingest_paths
+
+    with opened_home(home) as opened, named_paths(paths) as files, progress("reading") as advance:
+        summary = ingest_paths(
+            opened.events,
+            files,
+            settings=opened.settings,
+            format_key=format_key,
+            source=source,
+            on_progress=lambda path, done, size: advance(path.name, done / max(size, 1)),
+        )
+    document = summary.to_json()
+    emit(as_json, document, lambda out: render.print_pairs(document, out))
+    raise typer.Exit(PARTLY if summary.rejected else OK)
+
+
+def _verify(folder: Path | None, home: Path | None, as_json: bool) -> None:
+    if folder is None:
+        raise UsageError("Verify what?", "", "Try: weir export verify DIR.")
+    from incidents.exports.verify import verify_export
+
+    with opened_home(home) as opened:
+        result = verify_export(opened.events, absolute(folder))
+    document = result.to_json()
+    emit(as_json, document, lambda out: render.print_pairs(document, out))
+    raise typer.Exit(OK if result.is_intact and not result.has_drifted else FAILED)

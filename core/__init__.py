@@ -1,0 +1,1 @@
+"""Settings, stores, clock, errors, scheduler. Knows nothing of logs, cases or pages."""

@@ -1,0 +1,106 @@
+"""The event store: one DuckDB file, one owning process, one writer, a cursor per thread.
+
+Only this module knows DuckDB's connection rules; what the tables mean is said in `ingest.schema`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import duckdb
+import ibis
+import polars as pl
+from ibis.backends.duckdb import Backend
+
+from core.errors import StoreBusyError
+
+T = TypeVar("T")
+Connection = duckdb.DuckDBPyConnection
+
+
+class EventStore:
+    """Reads from any thread; writes one at a time, each in one transaction."""
+
+    def __init__(self, path: Path, *, memory_limit: str = "2GB", threads: int = 2) -> None:
+        """Opens or creates the file.
+
+        Raises:
+            StoreBusyError: Another process has it open.
+        """
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._connection = duckdb.connect(
+                str(path),
+                config={
+                    "memory_limit": memory_limit,
+                    "threads": threads,
+                    "autoinstall_known_extensions": False,
+                    "autoload_known_extensions": False,
+                    "preserve_insertion_order": False,
+                    # A checkpoint after every chunk of a large file would cost a third of its ingest.
+                    "checkpoint_threshold": "256MB",
+                    "temp_directory": str(path.parent / "tmp"),
+                },
+            )
+        except duckdb.IOException as error:
+            if "lock" not in str(error).lower():
+                raise
+            raise StoreBusyError(
+                "The event store is open in another process",
+                str(path),
+                "Stop that process, or use the server that runs on this home.",
+            ) from error
+        self._write_lock = threading.RLock()
+        self._local = threading.local()
+
+    def cursor(self) -> Connection:
+        """This thread's own cursor; made on first use."""
+        cursor: Connection | None = getattr(self._local, "cursor", None)
+        if cursor is None:
+            cursor = self._connection.cursor()
+            self._local.cursor = cursor
+        return cursor
+
+    def read(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> pl.DataFrame:
+        """The rows of one query, as a frame."""
+        frame: pl.DataFrame = self.cursor().sql(sql, params=parameters or None).pl()
+        return frame
+
+    def backend(self) -> Backend:
+        """An Ibis backend on this thread's cursor."""
+        backend: Backend | None = getattr(self._local, "backend", None)
+        if backend is None:
+            backend = ibis.duckdb.from_connection(self.cursor())
+            self._local.backend = backend
+        return backend
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Runs `work` alone, in one transaction on a fresh cursor; rolls back if it raises."""
+        with self._write_lock:
+            cursor = self._connection.cursor()
+            try:
+                cursor.begin()
+                try:
+                    result = work(cursor)
+                except BaseException:
+                    cursor.rollback()
+                    raise
+                cursor.commit()
+                return result
+            finally:
+                cursor.close()
+
+    def checkpoint(self) -> None:
+        """Moves the write-ahead log into the file."""
+        with self._write_lock:
+            cursor = self._connection.cursor()
+            cursor.execute("CHECKPOINT")
+            cursor.close()
+
+    def close(self) -> None:
+        """Closes the file for every thread."""
+        self._connection.close()

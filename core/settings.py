@@ -1,0 +1,192 @@
+"""Settings: `weir.toml` in the home, overridden by `WEIR_*` variables."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from sqlalchemy import make_url
+
+from core.errors import ConfigError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class IngestSettings(_Section):
+    """How logs are read."""
+
+    interval_s: float = Field(0.25, ge=0.1, le=3600, description="seconds between looks at the inbox")
+    chunk_mb: int = Field(64, ge=1, le=512, description="megabytes of log text read per transaction")
+    crosswalk: Path | None = Field(None, description="a category crosswalk to use instead of the shipped one")
+
+
+class IntakeSettings(_Section):
+    """What the HTTP intake takes at once."""
+
+    max_body_mb: int = Field(16, ge=1, le=1024, description="megabytes that the body of an intake request may have")
+    max_unpacked_mb: int = Field(64, ge=1, le=1024, description="megabytes that it may have once unpacked")
+    queue_requests: int = Field(64, ge=1, description="intake requests that may wait to be stored; more get status 429")
+
+
+class StatisticsSettings(_Section):
+    """How numbers are estimated."""
+
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="confidence level of intervals")
+    min_sample: int = Field(5, ge=1, description="reviews below which no rate is shown")
+
+
+class CaseSettings(_Section):
+    """Which turns open a case for people to judge."""
+
+    open_on: tuple[Literal["enforced_trigger", "trigger", "escalation", "user_report"], ...] = Field(
+        ("enforced_trigger", "escalation", "user_report"), description="what opens a case"
+    )
+    lease_s: int = Field(600, ge=10, description="seconds that a reviewer holds a case")
+    max_age_d: int = Field(7, ge=1, description="days back from the newest event that cases are opened for")
+
+
+class StoreSettings(_Section):
+    """Sizes of the event store and where decisions live."""
+
+    memory_limit: str = Field("2GB", pattern=r"^\d+(\.\d+)?(MB|GB|TB)$", description="DuckDB's memory limit")
+    threads: int = Field(2, ge=1, description="DuckDB's threads")
+    records_url: str = Field("", description="SQLAlchemy URL of the decision store; empty for SQLite in the home")
+
+
+class ServeSettings(_Section):
+    """The server."""
+
+    host: str = Field("127.0.0.1", description="address to bind")
+    port: int = Field(8501, ge=1, le=65535, description="port to bind")
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured, with defaults."""
+
+    model_config = SettingsConfigDict(env_prefix="WEIR_", env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    home: Path = Field(Path(".weir"), description="folder that holds the stores")
+    intake_token: SecretStr | None = Field(None, description="bearer token of the HTTP intake")
+    layers: tuple[str, ...] = Field(
+        (
+            "keyword",
+            "regex",
+            "rule_engine",
+            "classifier",
+            "managed_api",
+            "guard_llm",
+            "llm_judge",
+            "refinement",
+            "human",
+            "other",
+        ),
+        description="layers in cascade order",
+    )
+    thresholds: dict[str, float] = Field(
+        default_factory=dict,
+        description="score thresholds for sources that log no verdict, by filter and category: 'perspective/TOXICITY' = 0.8; filters: perspective, shieldgemma, azure-content-safety, bedrock-checks, llamafirewall",
+    )
+    ingest: IngestSettings = IngestSettings()
+    intake: IntakeSettings = IntakeSettings()
+    statistics: StatisticsSettings = StatisticsSettings()
+    cases: CaseSettings = CaseSettings()
+    store: StoreSettings = StoreSettings()
+    serve: ServeSettings = ServeSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (env_settings, init_settings)
+
+    @property
+    def events_path(self) -> Path:
+        """The event store's file."""
+        return self.home / "events.duckdb"
+
+    @property
+    def records_url(self) -> str:
+        """The decision store's SQLAlchemy URL."""
+        return self.store.records_url or f"sqlite:///{self.home / 'incidents.sqlite'}"
+
+    @property
+    def inbox(self) -> Path:
+        """The folder that scheduled ingest watches."""
+        return self.home / "inbox"
+
+    @property
+    def exports(self) -> Path:
+        """The folder that holds feedback sets built from the dashboard."""
+        return self.home / "exports"
+
+
+def load_settings(home: Path | None = None) -> Settings:
+    """The effective settings.
+
+    Args:
+        home: Overrides `WEIR_HOME`, which overrides `.weir`.
+
+    Raises:
+        ConfigError: `weir.toml` cannot be parsed, or a setting is unknown or invalid.
+    """
+    home = (home or Path(os.environ.get("WEIR_HOME", ".weir"))).absolute()
+    path = home / "weir.toml"
+    values: dict[str, Any] = {}
+    if path.exists():
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError("Settings cannot be read", f"{path}: {error}") from error
+    if "home" in values:
+        raise ConfigError("A setting is invalid", f"{path}: home", "The home is chosen by --home or WEIR_HOME.")
+    _refuse_unknown_variables()
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        raise _explain(error, path) from error
+    return settings.model_copy(update={"home": home})
+
+
+def describe(settings: Settings) -> dict[str, Any]:
+    """The settings as plain values, secrets masked."""
+    values = settings.model_dump(mode="json")
+    if settings.store.records_url:
+        values["store"]["records_url"] = make_url(settings.store.records_url).render_as_string(hide_password=True)
+    return values
+
+
+def _refuse_unknown_variables() -> None:
+    valid = {f"WEIR_{name}".upper() for name in Settings.model_fields}
+    for name in os.environ:
+        if name.startswith("WEIR_") and name.upper().split("__")[0] not in valid:
+            raise ConfigError("A setting is unknown", name, f"Valid: {', '.join(sorted(valid))}.")
+
+
+def _explain(error: ValidationError, path: Path) -> ConfigError:
+    first = error.errors()[0]
+    location = [str(part) for part in first["loc"]]
+    model: type[BaseModel] = Settings
+    field = None
+    for part in location:
+        field = model.model_fields.get(part)
+        if field is None:
+            break
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            model = field.annotation
+    name = ".".join(location)
+    where = f"{path} or WEIR_{'__'.join(location).upper()}"
+    if field is None:
+        return ConfigError("A setting is unknown", f"{name} ({where})", f"Valid: {', '.join(model.model_fields)}.")
+    hint = f"It is: {field.description}." if field.description else ""
+    return ConfigError("A setting is invalid", f"{name} ({where}): {first['msg']}", hint)

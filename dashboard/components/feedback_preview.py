@@ -1,0 +1,135 @@
+"""What a feedback set would hold now: rows, balance, refusals with their reasons, and masked sample rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import polars as pl
+import streamlit as st
+
+from dashboard.components.empty import render_empty
+from dashboard.text import inert, plain
+from dashboard.theme import format_count
+from incidents.exports.build import ExportPreview
+from incidents.exports.exporter import REFUSALS
+
+REFUSAL_SCHEMA = {"Left out because": pl.String, "Count": pl.Int64, "What that means": pl.String}
+CELL_LIMIT = 300
+SHORT, NARROW, WIDE = 30, 120, 420
+
+
+def tabulate_refusals(refused: Mapping[str, int]) -> pl.DataFrame:
+    """One row per reason, the most frequent first (schema `REFUSAL_SCHEMA`)."""
+    ranked = sorted(refused.items(), key=lambda item: (-item[1], item[0]))
+    rows = [(REFUSALS[reason].title, count, REFUSALS[reason].guidance) for reason, count in ranked]
+    return pl.DataFrame(rows, schema=REFUSAL_SCHEMA, orient="row")
+
+
+def tabulate_balance(balance: Mapping[str, Mapping[str, int]]) -> pl.DataFrame:
+    """One row per kind of row, one column per split, and their sum; kinds in the exporter's order."""
+    kinds = list(next(iter(balance.values()), {}))
+    frame = pl.DataFrame({"Kind": [kind.replace("_", " ") for kind in kinds]}, schema={"Kind": pl.String})
+    splits = [pl.Series(name, [counts[kind] for kind in kinds], dtype=pl.Int64) for name, counts in balance.items()]
+    return frame.with_columns(splits).with_columns(all=pl.sum_horizontal(series.name for series in splits))
+
+
+def tabulate_rows(rows: pl.DataFrame, *, is_masked: bool) -> pl.DataFrame:
+    """Sample rows as one line of plain text per cell; texts as their size while masked."""
+    texts = [name for name in rows.columns if name not in ("split", "kind", "request_id")]
+    columns = [
+        rows[name]
+        if name in ("split", "kind")
+        else pl.Series(name, [_cell(value, is_masked=is_masked) for value in rows[name]], dtype=pl.String)
+        for name in ("split", "kind", *texts)
+    ]
+    return pl.DataFrame(columns)
+
+
+def _cell(value: Any, *, is_masked: bool) -> str:
+    if value is None or isinstance(value, bool | int | float):
+        return "" if value is None else str(value)
+    text = value if isinstance(value, str) else " | ".join(f"{item['role']}: {item['content']}" for item in value)
+    return f"masked, {len(text):,} characters" if is_masked else plain(text, limit=CELL_LIMIT)
+
+
+def render(preview: ExportPreview, *, is_revealed: bool, on_reveal: Callable[[], None]) -> None:
+    """Shows the preview.
+
+    Args:
+        preview: What the set would hold.
+        is_revealed: Sample rows are shown with their text.
+        on_reveal: Audits and reveals.
+    """
+    total = sum(preview.counts.values())
+    tiles = {
+        "Rows": total,
+        **{f"of which {name}": count for name, count in preview.counts.items()},
+        "Judged turns in the window": preview.judged,
+        "Left out": sum(preview.refused.values()),
+    }
+    with st.container(key="feedback_numbers"):
+        columns = st.columns(len(tiles))
+    for column, (title, count) in zip(columns, tiles.items(), strict=True):
+        column.metric(title, format_count(count), border=True)
+    for note in preview.notes:
+        st.caption(f":material/info: {inert(note, limit=300)}")
+    balance, refusals = st.columns([2, 3])
+    with balance:
+        st.markdown("**Balance**")
+        st.dataframe(
+            tabulate_balance(preview.balance), hide_index=True, key="feedback_balance", alt="Rows of each kind by split"
+        )
+    with refusals:
+        st.markdown("**Left out, by reason**")
+        table = tabulate_refusals(preview.refused)
+        if table.is_empty():
+            st.caption("Nothing is left out.")
+        else:
+            st.dataframe(
+                table,
+                hide_index=True,
+                key="feedback_refusals",
+                column_config={"What that means": st.column_config.TextColumn(width="large")},
+                alt="Turns and rows left out, by reason",
+            )
+    _render_sample(preview, is_revealed=is_revealed, on_reveal=on_reveal)
+
+
+def _render_sample(preview: ExportPreview, *, is_revealed: bool, on_reveal: Callable[[], None]) -> None:
+    if preview.rows.is_empty():
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**First {preview.rows.height} rows**", width="content")
+        st.space("stretch")
+        st.button(
+            "Revealed" if is_revealed else "Reveal",
+            key="feedback_reveal",
+            icon=":material/visibility:",
+            type="tertiary",
+            disabled=is_revealed,
+            help="Revealing is recorded in the audit log.",
+            on_click=on_reveal,
+        )
+    table = tabulate_rows(preview.rows, is_masked=not is_revealed)
+    st.dataframe(
+        table,
+        hide_index=True,
+        key="feedback_sample",
+        column_config={
+            name: st.column_config.TextColumn(width=pixels)
+            for name, pixels in zip(table.columns, _widths(table), strict=True)
+        },
+        alt="First rows of the set",
+    )
+
+
+def _widths(table: pl.DataFrame) -> list[int]:
+    """Pixels per column: what is short stays narrow, so that texts get the room."""
+    longest = [table[name].cast(pl.String).str.len_chars().max() for name in table.columns]
+    return [WIDE if isinstance(length, int) and length > SHORT else NARROW for length in longest]
+
+
+def render_problem(preview: ExportPreview, reason: str) -> None:
+    """Says why no set can be built; `reason` tells what the window holds."""
+    render_empty("This set cannot be built yet", f"{preview.problem} {reason}".strip(), icon=":material/block:")

@@ -1,0 +1,174 @@
+"""One case on the desk: conversation, reasons for being here, verdict form, and the keys that end it."""
+
+from __future__ import annotations
+
+from functools import partial
+from zoneinfo import ZoneInfo
+
+import streamlit as st
+
+from core.clock import now
+from dashboard.components import triage_conversation, triage_dialogs, triage_form, triage_queue, triage_why
+from dashboard.components.triage_desk import Desk, is_blind, resume_lease
+from dashboard.components.triage_evidence import list_matches, list_reports, list_turns, tabulate_checks
+from dashboard.text import inert
+from dashboard.theme import format_duration, format_time
+from incidents.cases import CaseView
+from incidents.enums import CaseState, EscalationReason, VerdictReason
+from ingest.crosswalk import HAZARDS
+
+PANEL_HEIGHT = 440
+
+
+def render(desk: Desk, case_id: str, *, shortcuts: bool, zone: ZoneInfo) -> None:
+    """Shows the case, holding it for this reviewer when nobody else does.
+
+    Args:
+        desk: The reviewer's desk.
+        case_id: The case.
+        shortcuts: Keys work; false while a dialog is open.
+        zone: The reader's time zone.
+
+    Raises:
+        NotFoundError: There is no such case.
+    """
+    case = resume_lease(desk, case_id)
+    holder = triage_queue.get_holder(case, at=now())
+    can_judge = case.state != CaseState.CLOSED and holder in (None, desk.actor.name)
+    _render_header(case, holder, desk, zone)
+    conversation, why = st.columns([5, 4])
+    with conversation.container(height=PANEL_HEIGHT, border=True, key="triage_conversation"):
+        _render_conversation(desk, case, shortcuts=shortcuts)
+    with why.container(height=PANEL_HEIGHT, border=True, key="triage_why"):
+        _render_why(desk, case)
+    with st.container(gap="xsmall", key="triage_form"):
+        triage_form.render(
+            case.case_id,
+            desk.draft(case),
+            categories=HAZARDS,
+            reasons=list(VerdictReason),
+            shortcuts=shortcuts,
+            disabled=not can_judge,
+            on_change=partial(desk.keep, case),
+        )
+    _render_actions(desk, case, shortcuts=shortcuts, can_judge=can_judge)
+    if desk.dialog() == "escalate":
+        triage_dialogs.ask_escalation(
+            list(EscalationReason),
+            on_confirm=lambda reason, note: desk.escalate(case, EscalationReason(reason), note),
+            on_close=desk.close_dialog,
+        )
+
+
+def render_back(desk: Desk, case_id: str, *, shortcuts: bool) -> None:
+    """The way back to the queue."""
+    st.button(
+        "Queue",
+        key="triage_back",
+        icon=":material/arrow_back:",
+        type="tertiary",
+        shortcut="Q" if shortcuts else None,
+        on_click=desk.close,
+        args=(case_id,),
+    )
+
+
+def render_undo(desk: Desk, *, shortcuts: bool) -> None:
+    """The button that withdraws this session's last verdict."""
+    st.button(
+        "Undo last",
+        key="triage_undo",
+        icon=":material/undo:",
+        type="tertiary",
+        shortcut="Z" if shortcuts else None,
+        disabled=not desk.can_undo(),
+        on_click=desk.undo,
+    )
+
+
+def _render_header(case: CaseView, holder: str | None, desk: Desk, zone: ZoneInfo) -> None:
+    moment = now()
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="triage_header"):
+        st.markdown(f"**{_heading(case)}**", width="content")
+        if case.state != CaseState.OPEN:
+            st.badge(case.state.title, color="orange" if case.state == CaseState.ESCALATED else "gray")
+        st.caption(_describe_origin(case), width="content")
+        st.caption(
+            f"waiting {format_duration((moment - (case.escalated_at or case.opened_at)).total_seconds())}",
+            width="content",
+        )
+        st.space("stretch")
+        if holder is None:
+            st.caption("held by nobody", width="content")
+        else:
+            whose = "yours" if holder == desk.actor.name else f"held by {inert(holder, limit=40)}"
+            until = format_time(case.leased_until, zone, relative_to=moment)
+            st.caption(f":material/lock_clock: {whose} until {until}", width="content")
+
+
+def _heading(case: CaseView) -> str:
+    if is_blind(case):
+        return "Random sample"
+    category = inert(triage_queue.describe_category(case.category, HAZARDS))
+    return category if case.severity_hint is None else f"{category}, severity {case.severity_hint} of 4"
+
+
+def _describe_origin(case: CaseView) -> str:
+    conversation = case.conversation_id or case.request_id
+    return f"{case.opened_by.title} · conversation {inert(conversation, limit=40)}"
+
+
+def _render_conversation(desk: Desk, case: CaseView, *, shortcuts: bool) -> None:
+    turns = list_turns(case.evidence, request_id=case.request_id)
+    if not turns:
+        st.caption("No model log holds this turn: only its checks are known.")
+    triage_conversation.render(
+        turns,
+        revealed={turn.request_id for turn in turns if desk.is_revealed(case, turn.request_id)},
+        shortcuts=shortcuts,
+        on_reveal=partial(desk.reveal, case),
+        read_whole=desk.read_whole,
+    )
+
+
+def _render_why(desk: Desk, case: CaseView) -> None:
+    is_revealed = desk.is_revealed(case, case.request_id)
+    triage_why.render(
+        tabulate_checks(case.evidence),
+        reason=case.priority_reason,
+        is_blind=is_blind(case),
+        reports=list_reports(case.evidence),
+        matches=list_matches(case.evidence) if is_revealed else None,
+    )
+
+
+def _render_actions(desk: Desk, case: CaseView, *, shortcuts: bool, can_judge: bool) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", key="triage_actions"):
+        st.button(
+            "Save and next",
+            key="triage_save",
+            type="primary",
+            shortcut="Enter" if shortcuts else None,
+            disabled=not can_judge,
+            on_click=desk.save,
+            args=(case,),
+        )
+        st.button(
+            "Skip",
+            key="triage_skip",
+            shortcut="S" if shortcuts else None,
+            disabled=not can_judge or case.state == CaseState.DECIDED,
+            on_click=desk.skip,
+            args=(case,),
+        )
+        st.button(
+            "Escalate",
+            key="triage_escalate",
+            icon=":material/arrow_upward:",
+            shortcut="X" if shortcuts else None,
+            disabled=not can_judge or case.state == CaseState.ESCALATED,
+            on_click=desk.open_dialog,
+            args=("escalate",),
+        )
+        render_undo(desk, shortcuts=shortcuts)
+        triage_queue.render_notice(desk.notice())

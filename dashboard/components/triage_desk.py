@@ -1,0 +1,278 @@
+"""A reviewer at the desk: which case lies open, what was revealed, and what each key does to the stores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
+from zoneinfo import ZoneInfo
+
+import streamlit as st
+from sqlmodel import select
+
+from core.clock import now, to_utc
+from core.errors import AppError
+from dashboard import state
+from dashboard.components.triage_draft import Draft, Drafts, get_drafts
+from dashboard.components.triage_form import read_inputs
+from incidents.audit import count_actions
+from incidents.cases import (
+    CaseView,
+    escalate_case,
+    get_case,
+    lease_case,
+    lease_next,
+    release_case,
+    reveal_turn,
+    skip_case,
+)
+from incidents.enums import CaseState, EscalationReason, OpenedBy, VerdictReason
+from incidents.models import Case
+from incidents.people import Actor, Role
+from incidents.reviews import VoteCreate, cast_vote, undo_vote
+from service.home import Home
+
+P = ParamSpec("P")
+
+_REVEALED, _SKIPPED, _JUDGED, _NOTICE, _DIALOG = (
+    f"triage.{name}" for name in ("revealed", "skipped", "judged", "notice", "dialog")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What the last key did, or why it could not."""
+
+    text: str
+    is_problem: bool = False
+
+
+def _tells_problems(
+    action: Callable[Concatenate[Desk, P], None],
+) -> Callable[Concatenate[Desk, P], None]:
+    """A callback whose expected failure becomes a notice: an exception there would hide the page."""
+
+    @wraps(action)
+    def guarded(desk: Desk, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            action(desk, *args, **kwargs)
+        except AppError as error:
+            desk.tell(error.sentence(), is_problem=True)
+
+    return guarded
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """One reviewer on one home. What changes lives in the session, the draft store and the address."""
+
+    home: Home
+    actor: Actor
+    drafts: Drafts
+
+    # What lies on the desk
+
+    def is_revealed(self, case: CaseView, request_id: str) -> bool:
+        """This session has revealed the turn."""
+        return (case.case_id, request_id) in _session_set(_REVEALED)
+
+    def draft(self, case: CaseView) -> Draft:
+        """What the reviewer entered; at first the category that opened the case, unless it is blind."""
+        kept = self.drafts.get(self.actor.name, case.case_id)
+        hint = "" if is_blind(case) else case.category or ""
+        return kept if kept is not None else Draft(category=hint)
+
+    def notice(self) -> Notice:
+        """What to tell the reviewer; stays until the next action."""
+        notice = st.session_state.get(_NOTICE)
+        return notice if isinstance(notice, Notice) else Notice("")
+
+    def dialog(self) -> str:
+        """The open dialog: "escalate", "keys", or ""."""
+        return str(st.session_state.get(_DIALOG, ""))
+
+    def can_undo(self) -> bool:
+        """This session has judged a case."""
+        return bool(_judged())
+
+    # What the keys do
+
+    def tell(self, text: str, *, is_problem: bool = False) -> None:
+        """Leaves a notice."""
+        st.session_state[_NOTICE] = Notice(text, is_problem)
+
+    def open_dialog(self, name: str) -> None:
+        """Opens a dialog in the next run."""
+        st.session_state[_DIALOG] = name
+
+    def close_dialog(self) -> None:
+        """Closes the open dialog."""
+        st.session_state[_DIALOG] = ""
+
+    def open(self, case_id: str | None) -> None:
+        """Puts a case on the desk; None clears it."""
+        self.close_dialog()
+        state.choose(case=case_id, request=None)
+
+    @_tells_problems
+    def take_next(self, *, said: str = "") -> None:
+        """Leases the next case, or clears the desk when nothing waits."""
+        case = lease_next(
+            self.home.records,
+            actor=self.actor,
+            lease_s=self.home.settings.cases.lease_s,
+            skip=tuple(_session_set(_SKIPPED)),
+            at=now(),
+        )
+        self.open(case.case_id if case else None)
+        self.tell(" ".join(part for part in (said, "" if case else "Nothing more waits.") if part))
+
+    def close(self, case_id: str) -> None:
+        """Gives the case back and shows the queue; the draft is kept."""
+        self.tell("")
+        self.open(None)
+        self._release(case_id)
+
+    @_tells_problems
+    def _release(self, case_id: str) -> None:
+        case = get_case(self.home.records, case_id, actor=self.actor)
+        self.keep(case, {})
+        if case.is_held(now(), by=self.actor.name):
+            release_case(self.home.records, case_id, actor=self.actor, at=now())
+
+    @_tells_problems
+    def reveal(self, case: CaseView, request_id: str) -> None:
+        """Shows one turn's text, after the audit entry is written."""
+        reveal_turn(self.home.records, case.case_id, actor=self.actor, request_id=request_id, at=now())
+        st.session_state[_REVEALED] = _session_set(_REVEALED) | {(case.case_id, request_id)}
+
+    def keep(self, case: CaseView, changes: Mapping[str, Any]) -> None:
+        """Keeps what the form holds, with `changes`."""
+        draft = replace(self.draft(case), **read_inputs(case.case_id), **changes)
+        self.drafts.put(self.actor.name, case.case_id, draft)
+
+    @_tells_problems
+    def save(self, case: CaseView) -> None:
+        """Casts the vote that the form holds and takes the next case."""
+        self.keep(case, {})
+        draft = self.draft(case)
+        if not draft.verdict:
+            self.tell("Choose harmful, benign or unsure first.", is_problem=True)
+            return
+        cast_vote(self.home.records, to_vote(case, draft), actor=self.actor, at=now())
+        st.session_state[_JUDGED] = (*_judged(), (case.case_id, draft))
+        self.drafts.drop(self.actor.name, case.case_id)
+        self.take_next(said=f"Saved as {draft.verdict}; Z undoes it.")
+
+    @_tells_problems
+    def skip(self, case: CaseView) -> None:
+        """Puts the case back for others and takes the next one."""
+        skip_case(self.home.records, case.case_id, actor=self.actor, at=now())
+        st.session_state[_SKIPPED] = _session_set(_SKIPPED) | {case.case_id}
+        self.take_next(said="Skipped.")
+
+    @_tells_problems
+    def escalate(self, case: CaseView, reason: EscalationReason, note: str) -> None:
+        """Hands the case to whoever takes escalations and takes the next one."""
+        escalate_case(
+            self.home.records,
+            case.case_id,
+            actor=self.actor,
+            reason=reason,
+            note=note,
+            at=now(),
+            version=case.version,
+        )
+        self.close_dialog()
+        self.take_next(said="Escalated.")
+
+    @_tells_problems
+    def undo(self) -> None:
+        """Withdraws this session's last verdict and opens its case again with the draft as it was."""
+        *earlier, (case_id, draft) = _judged()
+        undo_vote(self.home.records, case_id, actor=self.actor, at=now())
+        st.session_state[_JUDGED] = tuple(earlier)
+        self.drafts.put(self.actor.name, case_id, draft)
+        self.open(case_id)
+        self.tell("Verdict withdrawn.")
+
+    def read_whole(self, request_id: str, role: str) -> str:
+        """One text of a turn as stored, however long; "" when the event store no longer has it."""
+        column = {"user": "prompt", "assistant": "response", "shown": "final_text"}.get(role, "messages")
+        frame = self.home.events.read(
+            f"SELECT {column} AS text FROM turns WHERE request_id = $request_id",  # noqa: S608 - from a fixed set
+            {"request_id": request_id},
+        )
+        return "" if frame.is_empty() else frame["text"][0] or ""
+
+
+def open_desk(home: Home, actor: Actor) -> Desk:
+    """The desk of `actor` in this session."""
+    return Desk(home, actor, get_drafts())
+
+
+def resume_lease(desk: Desk, case_id: str) -> CaseView:
+    """The case, held by this reviewer if nobody else holds it and it can still be judged.
+
+    A refresh or a link opens a case by its id; the lease is renewed when it has run half its time, so that a
+    reviewer who reads long keeps it and one who left loses it.
+
+    Raises:
+        NotFoundError: There is no such case.
+    """
+    case = get_case(desk.home.records, case_id, actor=desk.actor)
+    moment = now()
+    lease_s = desk.home.settings.cases.lease_s
+    waits = case.state in (CaseState.OPEN, CaseState.ESCALATED)
+    is_anothers = case.is_held(moment) and not case.is_held(moment, by=desk.actor.name)
+    if not waits or is_anothers or case.is_held(moment + timedelta(seconds=lease_s / 2), by=desk.actor.name):
+        return case
+    return lease_case(desk.home.records, case_id, actor=desk.actor, lease_s=lease_s, at=moment)
+
+
+def find_case_id(desk: Desk, request_id: str) -> str | None:
+    """The case of a turn; None when no case was opened for it or no turn is named."""
+    if not request_id:
+        return None
+    desk.actor.require(Role.VIEWER)
+    with desk.home.records.session() as session:
+        return session.exec(select(Case.case_id).where(Case.request_id == request_id)).first()
+
+
+def count_judged_today(desk: Desk, *, zone: ZoneInfo) -> int:
+    """Verdicts that the reviewer has given since midnight in `zone`."""
+    midnight = datetime.now(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    return count_actions(desk.home.records, actor=desk.actor.name, action="case.vote", since=to_utc(midnight))
+
+
+def to_vote(case: CaseView, draft: Draft) -> VoteCreate:
+    """The vote that a draft stands for; a benign turn has no category and severity 0."""
+    is_benign = draft.verdict == "benign"
+    return VoteCreate(
+        case_id=case.case_id,
+        harmful=draft.harmful,
+        category=None if is_benign else draft.category or None,
+        severity=0 if is_benign else draft.severity,
+        reason=VerdictReason(draft.reason) if draft.reason else None,
+        principle_id=draft.principle_id.strip() or None,
+        revision=draft.revision.strip() or None,
+        critique=draft.critique.strip() or None,
+        note=draft.note.strip() or None,
+        version=case.version,
+    )
+
+
+def is_blind(case: CaseView) -> bool:
+    """The verdict measures the filters, so the reviewer must not see what they said."""
+    return case.opened_by == OpenedBy.SAMPLE
+
+
+def _session_set(key: str) -> frozenset[Any]:
+    value = st.session_state.get(key, frozenset())
+    return value if isinstance(value, frozenset) else frozenset()
+
+
+def _judged() -> tuple[tuple[str, Draft], ...]:
+    return tuple(st.session_state.get(_JUDGED, ()))

@@ -1,0 +1,57 @@
+"""Where the data comes from, how fresh and whole it is, and what could not be stored."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.clock import now
+from dashboard import data, lists
+from dashboard.components.empty import render_empty
+from dashboard.components.quarantine import render_quarantine
+from dashboard.components.sources import render_ingests, render_jobs, render_sources, render_stores
+from dashboard.components.upload import render_upload
+from dashboard.text import plain
+from metrics.freshness import freshness
+
+zone, home = data.zone(), data.home()
+sources = data.read(freshness)
+if sources.is_empty():
+    render_empty(
+        "No source yet",
+        "Drop log files into the inbox folder of this home, send them to the intake, or upload one below.",
+        icon=":material/database:",
+    )
+else:
+    render_sources(sources, zone=zone, at=now())
+
+for path, reason in lists.list_failed_files(home.events).select("path", "error").iter_rows():
+    with st.container(border=True):
+        st.markdown(":orange[:material/warning:] **A file cannot be read**")
+        st.text(f"{plain(path)}\n{plain(reason, limit=500)}")
+
+quarantine, upload, jobs, ingests, stores = st.tabs(
+    ["Quarantine", "Upload", "Jobs", "Ingests", "Stores"],
+    key="sources_tab",
+    default=None if sources.height else "Upload",
+)
+with quarantine:
+    render_quarantine(zone=zone)
+with upload:
+    render_upload()
+with jobs:
+    runs = lists.list_job_runs(home.events)
+    if runs.is_empty():
+        render_empty("No job has run", "Jobs run while the server does; only those that did something stand here.")
+    else:
+        render_jobs(runs, zone=zone)
+with ingests:
+    batches = data.read(lists.list_ingests)
+    if batches.is_empty():
+        render_empty("Nothing ingested yet", data.NOTHING_INGESTED)
+    else:
+        render_ingests(batches, zone=zone)
+with stores:
+    files = {"Event store": home.settings.events_path}
+    if home.records.engine.dialect.name == "sqlite" and home.records.engine.url.database:
+        files["Decision store"] = home.settings.home / home.records.engine.url.database
+    render_stores(data.read(lists.count_rows), files=files)

@@ -1,0 +1,93 @@
+"""Triage: people judge what was flagged, one case after another, without the mouse."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.clock import now
+from dashboard import data, state
+from dashboard.components import triage_case, triage_dialogs, triage_queue
+from dashboard.components.empty import render_empty
+from dashboard.components.triage_desk import Desk, count_judged_today, find_case_id, open_desk
+from incidents.cases import count_by_state, list_cases
+from incidents.enums import CaseState
+from ingest.crosswalk import HAZARDS
+
+LISTED = 50
+LISTS = {CaseState.OPEN: "Waiting", CaseState.ESCALATED: "Escalated", CaseState.DECIDED: "Decided"}
+EMPTY = {
+    CaseState.OPEN: (
+        "Nothing waits",
+        "Cases open by themselves when a filter acts, the cascade escalates, or a user reports a turn.",
+    ),
+    CaseState.ESCALATED: ("Nothing is escalated", "Cases that reviewers hand on with X appear here."),
+    CaseState.DECIDED: ("Nothing was decided yet", "Judged cases appear here."),
+}
+
+
+def render_page() -> None:
+    """The case named in the address, or the queue."""
+    desk = open_desk(data.home(), state.current_actor())
+    view = state.current_view()
+    case_id = view.case or find_case_id(desk, view.request)
+    shortcuts = not desk.dialog()
+    counts = count_by_state(desk.home.records, actor=desk.actor)
+    with st.container(horizontal=True, vertical_alignment="center", key="triage_head"):
+        if case_id:
+            triage_case.render_back(desk, case_id, shortcuts=shortcuts)
+        triage_queue.render_counts(counts, today=count_judged_today(desk, zone=data.zone()))
+        st.space("stretch")
+        triage_dialogs.render_keys_button(desk.open_dialog, shortcuts=shortcuts)
+    if desk.dialog() == "keys":
+        triage_dialogs.show_keys(on_close=desk.close_dialog)
+    if case_id:
+        triage_case.render(desk, case_id, shortcuts=shortcuts, zone=data.zone())
+        return
+    if view.request:
+        render_empty(
+            "No case was opened for this turn",
+            f"Turn {view.request}: no rule of the settings (cases.open_on) chose it.",
+            icon=":material/search_off:",
+        )
+    _render_queue(desk, counts, shortcuts=shortcuts)
+
+
+def _render_queue(desk: Desk, counts: dict[str, int], *, shortcuts: bool) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", key="triage_queue"):
+        st.button(
+            "Start reviewing",
+            key="triage_start",
+            icon=":material/play_arrow:",
+            type="primary",
+            shortcut="Enter" if shortcuts else None,
+            disabled=not counts[CaseState.OPEN],
+            on_click=desk.take_next,
+        )
+        triage_case.render_undo(desk, shortcuts=shortcuts)
+        triage_queue.render_notice(desk.notice())
+    shown = st.segmented_control(
+        "Cases",
+        list(LISTS),
+        default=CaseState.OPEN,
+        required=True,
+        format_func=lambda item: f"{LISTS[item]} {counts[item]:,}",
+        key="triage_list",
+        label_visibility="collapsed",
+    )
+    cases = list_cases(desk.home.records, actor=desk.actor, states=[shown], limit=LISTED)
+    if not cases:
+        render_empty(*EMPTY[shown])
+        return
+    triage_queue.render_table(
+        triage_queue.tabulate_cases(cases, titles=HAZARDS, at=now()),
+        key=f"triage_cases_{shown}",
+        alt=f"{LISTS[shown]} cases",
+        on_open=desk.open,
+    )
+    listed = "All" if counts[shown] <= len(cases) else f"The first {len(cases):,}"
+    st.caption(
+        f"{listed} of {counts[shown]:,}, by priority, whatever the bar's window and filters. Choose a row to open it."
+    )
+
+
+render_page()

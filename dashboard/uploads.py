@@ -1,0 +1,80 @@
+"""Uploaded log files: a hostile name and any bytes become one whole file in the inbox."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import IO
+
+from core.errors import UsageError
+from incidents.people import Actor, Role
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_COPY_BYTES = 1 << 20
+MAX_NAME = 120
+
+
+def save_upload(inbox: Path, name: str, content: IO[bytes], *, source: str, actor: Actor) -> Path:
+    """Puts an uploaded file into the inbox, whole or not at all, and never over another file.
+
+    Args:
+        inbox: The folder that scheduled ingest watches.
+        name: As the browser gave it.
+        content: From its first byte.
+        source: Name of the source that the records get; becomes a folder of the inbox.
+        actor: Who uploads; needs the role lead.
+
+    Returns:
+        Where the file is.
+
+    Raises:
+        AccessError: The actor may not bring data in.
+        UsageError: Nothing of the name or the source is usable, or the file is empty.
+    """
+    actor.require(Role.LEAD)
+    folder, file_name = inbox / sanitize_name(source), sanitize_name(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    # Ingest ignores names that end in .part; in the same folder, so that linking never crosses a file system.
+    descriptor, temporary = tempfile.mkstemp(prefix="upload-", suffix=".part", dir=folder)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            while chunk := content.read(_COPY_BYTES):
+                stream.write(chunk)
+            size = stream.tell()
+            stream.flush()
+            os.fsync(stream.fileno())
+        if not size:
+            raise UsageError("The file is empty", file_name, "Choose a file that holds records.")
+        return _link(Path(temporary), folder, file_name)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def sanitize_name(name: str) -> str:
+    """The last part of a path as a name of letters, digits, `.`, `_` and `-` that does not begin with a dot.
+
+    Raises:
+        UsageError: Nothing usable is left.
+    """
+    last = name.replace("\\", "/").rsplit("/", 1)[-1]
+    clean = _UNSAFE.sub("_", last).lstrip("._-")
+    if not clean.strip("._-"):
+        raise UsageError("The name cannot be used", repr(name)[:100], "Use letters and digits.")
+    stem, dot, suffix = clean[-MAX_NAME:].lstrip("._-").partition(".")
+    return f"{stem}{dot}{suffix}"
+
+
+def _link(temporary: Path, folder: Path, name: str) -> Path:
+    stem, dot, suffix = name.partition(".")
+    number = 1
+    while True:
+        target = folder / (name if number == 1 else f"{stem}-{number}{dot}{suffix}")
+        try:
+            # Unlike a rename, a link fails where a file of that name exists.
+            target.hardlink_to(temporary)
+        except FileExistsError:
+            number += 1
+        else:
+            return target

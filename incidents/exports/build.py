@@ -1,0 +1,231 @@
+"""Builds a feedback set into a folder, or shows what it would hold."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+from sqlmodel import col, select
+
+from core.clock import now
+from core.errors import ExportError
+from core.events import EventStore
+from core.records import RecordStore
+from incidents.audit import change
+from incidents.exports import EXPORTS
+from incidents.exports.card import CARD, build_card
+from incidents.exports.croissant import CROISSANT, build_croissant
+from incidents.exports.exporter import REFUSALS
+from incidents.exports.feedback import FeedbackSet, OnProgress, Recipe, derive, measure_leakage
+from incidents.exports.files import DataFile, render_provenance, render_splits
+from incidents.exports.folder import check_target, write_folder
+from incidents.exports.ledger import ACTION
+from incidents.exports.manifest import MANIFEST, build_manifest, to_json
+from incidents.models import Case
+from incidents.people import Actor, Role
+from metrics.query import Query
+
+PREVIEW_ROWS = 20
+_IDS_PER_LOOKUP = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class ExportSummary:
+    """What was written.
+
+    Attributes:
+        rows: Rows in all splits.
+        refused: Turns and rows left out, by reason.
+        files: Paths of all files, the manifest last.
+        manifest_path: The manifest.
+        balance: Rows of each kind, by split.
+        notes: Sentences that a person should read before training.
+    """
+
+    rows: int
+    refused: dict[str, int]
+    files: tuple[Path, ...]
+    manifest_path: Path
+    balance: dict[str, dict[str, int]]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ExportPreview:
+    """What an export would hold now.
+
+    Attributes:
+        rows: The first rows: the training columns after `split`, `kind` and `request_id`.
+        counts: Rows of each split.
+        balance: Rows of each kind, by split.
+        refused: Turns and rows left out, by reason.
+        leakage: Conversations and prompts with rows in more than one split.
+        judged: Judged turns that the query holds.
+        problem: Why it cannot be built, as a sentence; "" when it can.
+        notes: Sentences that a person should read before training.
+    """
+
+    rows: pl.DataFrame
+    counts: dict[str, int]
+    balance: dict[str, dict[str, int]]
+    refused: dict[str, int]
+    leakage: dict[str, int]
+    judged: int
+    problem: str
+    notes: tuple[str, ...]
+
+
+def build_export(
+    events: EventStore,
+    name: str,
+    *,
+    out: Path,
+    query: Query,
+    split: Mapping[str, float],
+    seed: int,
+    actor: Actor,
+    records: RecordStore,
+    include_contested: bool | None = None,
+    on_progress: OnProgress | None = None,
+) -> ExportSummary:
+    """Writes a feedback set into the folder `out`, whole or not at all, with an audit entry.
+
+    Args:
+        events: Turns and verdicts.
+        name: Key of the format.
+        out: New or empty folder, or an earlier export of the same name, which is replaced.
+        query: Window (over the turns' time) and filters that select the turns.
+        split: Share of each split, summing to 1, e.g. {"train": 0.8, "test": 0.2}.
+        seed: Salt of the split.
+        actor: Who asks; needs the role lead, because the set takes flagged text out of Weir.
+        records: Cases of the turns, and the audit log.
+        include_contested: Whether turns are taken on which reviewers disagree; None = as the format does.
+        on_progress: Called with the share done and what is being done.
+
+    Raises:
+        UsageError: Unknown format or invalid split.
+        AccessError: The actor may not export.
+        ExportError: No rows, a class is missing, or the folder is not free.
+    """
+    actor.require(Role.LEAD)
+    recipe = Recipe(EXPORTS[name], query, dict(split), seed, include_contested)
+    check_target(out, name)
+    feedback = derive(events, recipe, on_progress=on_progress)
+    problem = find_problem(feedback)
+    if problem:
+        raise problem
+    contents = _render(feedback, _find_case_ids(records, feedback.rows["request_id"].unique()))
+    digest = hashlib.sha256(contents[MANIFEST]).hexdigest()
+    with change(records, actor=actor, at=now()) as current, write_folder(out, contents):
+        current.record(
+            ACTION,
+            name,
+            {
+                "folder": str(out.absolute()),
+                "manifest_sha256": digest,
+                "rows": feedback.rows.height,
+                "refused": sum(feedback.refused.values()),
+                "data_version": feedback.data_version,
+            },
+        )
+    return ExportSummary(
+        rows=feedback.rows.height,
+        refused=feedback.refused,
+        files=tuple(out / file for file in contents),
+        manifest_path=out / MANIFEST,
+        balance=feedback.balance(),
+        notes=_find_notes(feedback),
+    )
+
+
+def preview_export(
+    events: EventStore,
+    name: str,
+    *,
+    query: Query,
+    split: Mapping[str, float],
+    seed: int,
+    include_contested: bool | None = None,
+) -> ExportPreview:
+    """What `build_export` would write now; nothing is written, nothing raised for a set that cannot be built.
+
+    The rows hold flagged text in full: a page masks it until revealed.
+
+    Raises:
+        UsageError: Unknown format or invalid split.
+    """
+    feedback = derive(events, Recipe(EXPORTS[name], query, dict(split), seed, include_contested))
+    problem = find_problem(feedback)
+    columns = list(feedback.recipe.exporter.columns)
+    head = feedback.rows.head(PREVIEW_ROWS).select("split", "kind", "request_id", "weight", "training")
+    return ExportPreview(
+        rows=head.unnest("training").select("split", "kind", "request_id", *columns),
+        counts=feedback.counts(),
+        balance=feedback.balance(),
+        refused=feedback.refused,
+        leakage=measure_leakage(feedback),
+        judged=feedback.judged,
+        problem=problem.sentence() if problem else "",
+        notes=_find_notes(feedback),
+    )
+
+
+def find_problem(feedback: FeedbackSet) -> ExportError | None:
+    """Why the set cannot train anything; None when it can."""
+    if not feedback.judged:
+        return ExportError(
+            "Nothing to export",
+            "no judged turn matches",
+            "Widen the window, drop a filter, or judge some cases first.",
+        )
+    reasons = ", ".join(f"{REFUSALS[reason].title.lower()} {count}" for reason, count in feedback.refused.items())
+    if feedback.rows.is_empty():
+        return ExportError(
+            "Nothing to export", f"{feedback.judged} judged turns match and none gives a row ({reasons})"
+        )
+    exporter = feedback.recipe.exporter
+    kinds = set(feedback.rows["kind"])
+    missing = [kind for kind in exporter.kinds if kind not in kinds]
+    if exporter.needs_every_kind and missing:
+        refused = f"; refused: {reasons}" if reasons else ""
+        return ExportError(
+            f"No {missing[0]} rows",
+            f"{exporter.title} learns from {' and '.join(exporter.kinds)} rows together{refused}",
+            "Judge more turns, or write revisions: each one gives a desirable row.",
+        )
+    return None
+
+
+def _find_notes(feedback: FeedbackSet) -> tuple[str, ...]:
+    notes = [f"The split {name} has no rows." for name, count in feedback.counts().items() if not count]
+    if feedback.recipe.exporter.needs_every_kind:
+        notes += [
+            f"The split {name} has no {kind} rows: choose another seed or judge more turns."
+            for name, counts in feedback.balance().items()
+            for kind, count in counts.items()
+            if count == 0 and feedback.counts()[name] > 0
+        ]
+    return tuple(notes)
+
+
+def _render(feedback: FeedbackSet, case_ids: pl.DataFrame) -> dict[str, bytes]:
+    splits = render_splits(feedback)
+    data = [*splits, render_provenance(feedback, splits, case_ids)]
+    described = [
+        DataFile(CARD, build_card(feedback, splits), 0),
+        DataFile(CROISSANT, to_json(build_croissant(feedback, data)), 0),
+    ]
+    contents = {file.name: file.content for file in (*data, *described)}
+    return contents | {MANIFEST: to_json(build_manifest(feedback, [*data, *described]))}
+
+
+def _find_case_ids(records: RecordStore, request_ids: pl.Series) -> pl.DataFrame:
+    found: list[tuple[str, str]] = []
+    with records.session() as session:
+        for part in request_ids.sort().to_frame().iter_slices(_IDS_PER_LOOKUP):
+            chosen = col(Case.request_id).in_(part["request_id"].to_list())
+            found += session.exec(select(Case.request_id, Case.case_id).where(chosen)).all()
+    return pl.DataFrame(found, schema={"request_id": pl.String, "case_id": pl.String}, orient="row")

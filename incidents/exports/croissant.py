@@ -1,0 +1,135 @@
+"""Croissant metadata (JSON-LD), so that dataset search and loaders understand the folder.
+
+Format: MLCommons Croissant 1.1 (formats.md section 8.5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from incidents.exports.card import WARNING
+from incidents.exports.exporter import MESSAGES
+from incidents.exports.feedback import FeedbackSet
+from incidents.exports.files import DataFile
+
+CROISSANT = "croissant.json"
+
+_CONTEXT: dict[str, Any] = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "arrayShape": "cr:arrayShape",
+    "citeAs": "cr:citeAs",
+    "column": "cr:column",
+    "conformsTo": "dct:conformsTo",
+    "cr": "http://mlcommons.org/croissant/",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "dct": "http://purl.org/dc/terms/",
+    "equivalentProperty": "cr:equivalentProperty",
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "extract": "cr:extract",
+    "field": "cr:field",
+    "fileObject": "cr:fileObject",
+    "fileProperty": "cr:fileProperty",
+    "fileSet": "cr:fileSet",
+    "format": "cr:format",
+    "includes": "cr:includes",
+    "isArray": "cr:isArray",
+    "isLiveDataset": "cr:isLiveDataset",
+    "jsonPath": "cr:jsonPath",
+    "key": "cr:key",
+    "md5": "cr:md5",
+    "parentField": "cr:parentField",
+    "path": "cr:path",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "recordSet": "cr:recordSet",
+    "references": "cr:references",
+    "regex": "cr:regex",
+    "repeated": "cr:repeated",
+    "replace": "cr:replace",
+    "samplingRate": "cr:samplingRate",
+    "sc": "https://schema.org/",
+    "separator": "cr:separator",
+    "source": "cr:source",
+    "subField": "cr:subField",
+    "transform": "cr:transform",
+}
+_TYPES = {pl.String(): "sc:Text", pl.Boolean(): "sc:Boolean", pl.Float64(): "sc:Float"}
+
+
+def build_croissant(feedback: FeedbackSet, files: Sequence[DataFile]) -> dict[str, Any]:
+    """The metadata document: every file with its hash, one record set per split that has rows.
+
+    Args:
+        feedback: The set.
+        files: The training files in the split's order, then any others.
+    """
+    exporter = feedback.recipe.exporter
+    newest = feedback.label_snapshot_at
+    return {
+        "@context": _CONTEXT,
+        "@type": "sc:Dataset",
+        "conformsTo": "http://mlcommons.org/croissant/1.1",
+        "name": f"weir-{exporter.key}",
+        "description": f"{exporter.description} {WARNING}",
+        "license": "https://spdx.org/licenses/LicenseRef-internal-use",
+        "url": "./",
+        "version": "1.0.0",
+        "creator": {"@type": "sc:Organization", "name": "Weir"},
+        # The date of the newest verdict: the day of the build would make equal sets differ.
+        **({"datePublished": newest.date().isoformat()} if newest else {}),
+        "rai:dataCollection": "Logged turns of language models, judged by trust-and-safety reviewers.",
+        "rai:dataAnnotationProtocol": "Majority of the reviewers' latest votes, counted in provenance.jsonl.",
+        "rai:personalSensitiveInformation": "Rows with obvious personal data were refused; other may remain.",
+        "distribution": [
+            {
+                "@type": "cr:FileObject",
+                "@id": file.name,
+                "name": file.name,
+                "contentUrl": file.name,
+                "contentSize": f"{len(file.content)} B",
+                "encodingFormat": "application/jsonlines",
+                "sha256": file.sha256,
+            }
+            for file in files
+        ],
+        "recordSet": [
+            {
+                "@type": "cr:RecordSet",
+                "@id": name,
+                "name": name,
+                "field": [_field(name, file.name, column, dtype) for column, dtype in exporter.columns.items()],
+            }
+            for name, file in zip(feedback.recipe.split, files, strict=False)
+            if file.rows
+        ],
+    }
+
+
+def _field(split: str, file: str, column: str, dtype: pl.DataType) -> dict[str, Any]:
+    field: dict[str, Any] = {"@type": "cr:Field", "@id": f"{split}/{column}", "name": column}
+    if dtype != MESSAGES:
+        return field | {"dataType": _TYPES[dtype], "source": _source(file, column)}
+    return field | {
+        "isArray": True,
+        "arrayShape": "-1",
+        "subField": [
+            {
+                "@type": "cr:Field",
+                "@id": f"{split}/{column}/{part}",
+                "name": part,
+                "dataType": "sc:Text",
+                "isArray": True,
+                "arrayShape": "-1",
+                "source": _source(file, column) | {"transform": {"jsonPath": f"$[*].{part}"}},
+            }
+            for part in ("role", "content")
+        ],
+    }
+
+
+def _source(file: str, column: str) -> dict[str, Any]:
+    return {"fileObject": {"@id": file}, "extract": {"column": column}}

@@ -1,0 +1,156 @@
+"""What an export format is, what it builds rows from, and why it refuses some."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+
+from incidents.enums import GuidedEnum
+
+MESSAGES = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
+"""A conversation as trainers take it: a list of {role, content}."""
+
+
+class Refusal(GuidedEnum):
+    """Why a turn, or a row built from it, stays out of a feedback set."""
+
+    UNRESOLVED = (
+        "unresolved",
+        "Unresolved votes",
+        "The votes tie or nobody was sure: one more vote settles it.",
+    )
+    CONTESTED = (
+        "contested",
+        "Contested",
+        "Reviewers disagree; include contested turns to follow the majority.",
+    )
+    EMPTY_PROMPT = "empty_prompt", "Empty prompt", "No prompt text was logged for the turn."
+    UNSUPPORTED_PROMPT = (
+        "unsupported_prompt",
+        "Unsupported prompt",
+        "The logged messages are not plain text that ends with the user: tool calls, images, other roles.",
+    )
+    EMPTY_COMPLETION = "empty_completion", "Empty completion", "No answer was logged for the turn."
+    OUTCOME_UNKNOWN = (
+        "outcome_unknown",
+        "Outcome unknown",
+        "The log lacks the turn's outcome, so that an answer cannot be told from a refusal.",
+    )
+    NOTHING_TO_LEARN = (
+        "nothing_to_learn",
+        "Nothing to learn",
+        "The verdict says nothing certain about any text.",
+    )
+    MISSING_REVISION = "missing_revision", "Missing revision", "A pair needs a better text: write a revision."
+    HARMFUL_CHOSEN = (
+        "harmful_chosen",
+        "Harmful text to imitate",
+        "The text to imitate was itself judged harmful.",
+    )
+    CHOSEN_EQUALS_REJECTED = (
+        "chosen_equals_rejected",
+        "Equal sides",
+        "Both sides of the pair are the same text.",
+    )
+    CONTRADICTORY = (
+        "contradictory",
+        "Contradictory",
+        "The same text carries opposite labels in different turns.",
+    )
+    DUPLICATE = "duplicate", "Duplicate", "Another turn gave exactly this row."
+    TOO_LONG = "too_long", "Too long", "The row has more characters than the limit in the manifest."
+    PERSONAL_DATA = (
+        "personal_data",
+        "Personal data",
+        "The text holds an e-mail address, phone or card number, or IP address: mask it.",
+    )
+
+
+REFUSALS = {refusal.value: refusal for refusal in Refusal}
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltRows:
+    """What an exporter makes of the judged turns.
+
+    Attributes:
+        rows: The exporter's columns and those of `ROW_FACTS`.
+        refused: One row (request_id, reason) per turn or row that is left out.
+    """
+
+    rows: pl.DataFrame
+    refused: pl.DataFrame
+
+
+ROW_FACTS = pl.Schema(
+    {
+        "request_id": pl.String(),
+        "kind": pl.String(),
+        "origin": pl.String(),
+        "taught": pl.String(),
+    }
+)
+"""Columns beside the training ones: the turn; the row's class, counted in the balance; where its text comes
+from; the text that it teaches a model to write (null when it teaches none), which must not be harmful."""
+
+REFUSED = pl.Schema({"request_id": pl.String(), "reason": pl.String()})
+
+
+@dataclass(frozen=True, slots=True)
+class Exporter:
+    """One export format's declaration. Selecting turns, refusing rows, splitting and writing are shared.
+
+    Attributes:
+        key: Name on the command line.
+        title: Name on pages and dataset cards.
+        description: What one row is, and for which trainer.
+        columns: Training columns in order, with their types; nothing else reaches the training files. A
+            column `weight` is filled in by the shared step from the inclusion probabilities.
+        kinds: Values that `kind` takes.
+        needs_every_kind: Whether a set without one of the kinds cannot train anything.
+        takes_contested: Whether turns on which reviewers disagree are taken by default.
+        target: Column that must not differ between rows which are otherwise the same; None when there is
+            none.
+        task: Task category of the dataset card.
+        build_rows: Judged turns (`labelled.LABELLED`) to rows and refusals.
+    """
+
+    key: str
+    title: str
+    description: str
+    columns: dict[str, pl.DataType]
+    kinds: tuple[str, ...]
+    needs_every_kind: bool
+    takes_contested: bool
+    target: str | None
+    task: Literal["text-generation", "text-classification"]
+    build_rows: Callable[[pl.DataFrame], BuiltRows]
+
+    def built_columns(self) -> list[str]:
+        """Columns that `build_rows` yields: all but `weight`."""
+        return [name for name in self.columns if name != "weight"]
+
+
+def refuse(turns: pl.DataFrame, reason: Refusal | pl.Expr) -> pl.DataFrame:
+    """Refusals of all of `turns`, one row each, as `REFUSED`."""
+    value = reason if isinstance(reason, pl.Expr) else pl.lit(reason.value)
+    return turns.select("request_id", reason=value.cast(pl.String))
+
+
+def as_message(role: Literal["user", "assistant"], text: pl.Expr) -> pl.Expr:
+    """A conversation of one message."""
+    return pl.concat_list(pl.struct(role=pl.lit(role), content=text)).cast(MESSAGES)
+
+
+def has_text(text: pl.Expr) -> pl.Expr:
+    """Whether there is more than white space; false for null."""
+    return text.str.contains(r"\S").fill_null(value=False)
+
+
+def normalise(text: pl.Expr) -> pl.Expr:
+    """`text` with white space runs as one space and none at the ends, to tell texts apart; blank is null."""
+    plain = text.str.replace_all(r"\s+", " ").str.strip_chars()
+    return pl.when(plain != "").then(plain)

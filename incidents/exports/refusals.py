@@ -1,0 +1,79 @@
+"""The rules that keep poison out of a feedback set; what they refuse is counted by reason."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from incidents.exports.exporter import MESSAGES, Exporter, Refusal, normalise, refuse
+from incidents.exports.personal_data import has_personal_data
+
+MAX_ROW_CHARS = 100_000
+"""Longest row, in characters over all texts: about the longest context that trainers are run with."""
+
+
+def refuse_turns(turns: pl.DataFrame, *, include_contested: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Judged turns that may become rows, and the refusals of the others.
+
+    Args:
+        turns: Columns of `labelled.read_labelled`.
+        include_contested: Whether a majority suffices where reviewers disagree.
+    """
+    reason = (
+        pl.when(pl.col("harmful").is_null())
+        .then(pl.lit(Refusal.UNRESOLVED.value))
+        .when(pl.col("is_contested") & (not include_contested))
+        .then(pl.lit(Refusal.CONTESTED.value))
+        .otherwise(pl.col("prompt_problem"))
+    )
+    return _part(turns.with_columns(_reason=reason))
+
+
+def refuse_rows(
+    rows: pl.DataFrame, exporter: Exporter, *, harmful_texts: pl.Series
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows that may be trained on, and the refusals of the others.
+
+    Args:
+        rows: Columns of the exporter and of `exporter.ROW_FACTS`, in the order in which duplicates are kept.
+        exporter: Says which column must not contradict itself.
+        harmful_texts: Answers judged harmful, white space normalised.
+    """
+    rows = rows.with_columns(_text=_all_text(exporter))
+    reason = (
+        pl.when(pl.col("_text").str.len_chars() > MAX_ROW_CHARS)
+        .then(pl.lit(Refusal.TOO_LONG.value))
+        .when(normalise(pl.col("taught")).is_in(harmful_texts.implode()))
+        .then(pl.lit(Refusal.HARMFUL_CHOSEN.value))
+    )
+    rows, refused_texts = _part(rows.with_columns(_reason=reason))
+    personal = has_personal_data(rows["_text"])
+    rows, refused_personal = _part(
+        rows.with_columns(_reason=pl.when(personal).then(pl.lit(Refusal.PERSONAL_DATA.value)))
+    )
+    rows, refused_repeats = _part(rows.with_columns(_reason=_repetition(exporter)))
+    return rows.drop("_text"), pl.concat([refused_texts, refused_personal, refused_repeats])
+
+
+def _part(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    refused = frame.filter(pl.col("_reason").is_not_null())
+    return frame.filter(pl.col("_reason").is_null()).drop("_reason"), refuse(refused, pl.col("_reason"))
+
+
+def _all_text(exporter: Exporter) -> pl.Expr:
+    texts = [
+        pl.col(name).list.eval(pl.element().struct.field("content")).list.join("\n") if dtype == MESSAGES else name
+        for name, dtype in exporter.columns.items()
+        if dtype in (MESSAGES, pl.String())
+    ]
+    return pl.concat_str(texts, separator="\n", ignore_nulls=True)
+
+
+def _repetition(exporter: Exporter) -> pl.Expr:
+    """The reason to refuse a row that says the same as an earlier row, or the opposite of any."""
+    same = [name for name in exporter.built_columns() if name != exporter.target]
+    identity = pl.struct(same).struct.json_encode()
+    repeated = pl.when(pl.int_range(pl.len()).over(identity) > 0).then(pl.lit(Refusal.DUPLICATE.value))
+    if exporter.target is None:
+        return repeated
+    contradicts = pl.col(exporter.target).n_unique().over(identity) > 1
+    return pl.when(contradicts).then(pl.lit(Refusal.CONTRADICTORY.value)).otherwise(repeated)

@@ -1,0 +1,13 @@
+"""Runs migrations on the connection that the caller opened (`core.records.RecordStore.upgrade`)."""
+
+from alembic import context
+
+from incidents.models import Record
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Record.metadata,
+    render_as_batch=True,  # SQLite alters a table by copying it
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,154 @@
+"""Tables of the decision store. Events, votes, draws and audit entries are only ever added to.
+
+Closed sets are stored as their plain values, so that a new member needs no change of type in any engine.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import sqlalchemy as sa
+from pydantic import NaiveDatetime
+from sqlmodel import Field, SQLModel
+
+
+class Record(SQLModel):
+    """Base of all tables, with its own metadata: named constraints, and nothing of another library's."""
+
+    metadata: ClassVar[sa.MetaData] = sa.MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_N_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class Case(Record, table=True):
+    """One turn that people should judge, as its events have left it (`transitions.fold`)."""
+
+    __tablename__ = "cases"
+    __table_args__ = (sa.Index("ix_cases_state_priority", "state", "priority"),)
+
+    case_id: str = Field(primary_key=True)
+    request_id: str = Field(unique=True)
+    conversation_id: str | None
+    turn_at: NaiveDatetime = Field(index=True)
+    opened_by: str
+    opened_at: NaiveDatetime
+    state: str
+    version: int
+    leased_by: str | None = Field(default=None, index=True)
+    leased_until: NaiveDatetime | None = None
+    acked_at: NaiveDatetime | None = None
+    decided_at: NaiveDatetime | None = None
+    escalated_at: NaiveDatetime | None = None
+    harmful: bool | None = None
+    verdict_category: str | None = None
+    priority: float = 0.0
+    priority_reason: str = ""
+    category: str | None = None
+    severity_hint: int | None = None
+    is_drawn: bool = False
+    seen_ingest_id: int = Field(sa_type=sa.BigInteger)
+    evidence_ingest_id: int | None = Field(default=None, index=True, sa_type=sa.BigInteger)
+
+
+class CaseEvent(Record, table=True):
+    """One change of one case; `seq` equals the case's version after it."""
+
+    __tablename__ = "case_events"
+    __table_args__ = (
+        sa.UniqueConstraint("case_id", "seq"),
+        sa.Index("ix_case_events_actor_action", "actor", "action"),
+    )
+
+    event_id: int | None = Field(default=None, primary_key=True)
+    case_id: str = Field(foreign_key="cases.case_id")
+    seq: int
+    at: NaiveDatetime
+    actor: str
+    action: str
+    state: str
+    payload: str = Field(sa_type=sa.Text)
+
+
+class CaseEvidence(Record, table=True):
+    """Copy of what a case is about, so that retention in the event store never empties a case."""
+
+    __tablename__ = "case_evidence"
+
+    case_id: str = Field(primary_key=True, foreign_key="cases.case_id")
+    copied_at: NaiveDatetime
+    body: bytes
+
+
+class Vote(Record, table=True):
+    """One verdict of one reviewer, or the withdrawal or restatement of an earlier one."""
+
+    __tablename__ = "votes"
+
+    vote_id: int | None = Field(default=None, primary_key=True)
+    case_id: str = Field(foreign_key="cases.case_id", index=True)
+    request_id: str
+    conversation_id: str | None
+    filter_name: str | None
+    reviewer: str = Field(index=True)
+    voted_at: NaiveDatetime
+    kind: str
+    refers_to: int | None = Field(default=None, foreign_key="votes.vote_id")
+    harmful: bool | None
+    category: str | None
+    severity: int | None
+    reason: str | None
+    principle_id: str | None
+    revision: str | None = Field(sa_type=sa.Text)
+    critique: str | None = Field(sa_type=sa.Text)
+    note: str | None = Field(sa_type=sa.Text)
+    selection: str
+    stratum: str | None
+    inclusion_probability: float | None
+
+
+class Draw(Record, table=True):
+    """One turn of one probability sample; the probability is the one at draw time and never changes."""
+
+    __tablename__ = "draws"
+
+    request_id: str = Field(primary_key=True)
+    sample_id: str = Field(index=True)
+    case_id: str = Field(foreign_key="cases.case_id")
+    drawn_at: NaiveDatetime
+    drawn_by: str
+    seed: int = Field(sa_type=sa.BigInteger)
+    stratum: str
+    stratum_size: int
+    stratum_drawn: int
+    inclusion_probability: float
+
+
+class AuditEntry(Record, table=True):
+    """Who changed or revealed what. Each entry's digest covers the one before it."""
+
+    __tablename__ = "audit"
+    __table_args__ = (sa.Index("ix_audit_actor_action_at", "actor", "action", "at"),)
+
+    seq: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    at: NaiveDatetime
+    actor: str
+    role: str
+    action: str
+    subject: str = Field(index=True)
+    detail: str = Field(sa_type=sa.Text)
+    previous: str
+    digest: str
+
+
+class Progress(Record, table=True):
+    """How far a recurring piece of work has come."""
+
+    __tablename__ = "progress"
+
+    name: str = Field(primary_key=True)
+    position: int = Field(sa_type=sa.BigInteger)

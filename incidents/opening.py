@@ -1,0 +1,189 @@
+"""Opening cases for turns that the configured rules select.
+
+New cases and the cursor that says how far the event store has been looked through commit together: a crash
+before that opens nothing, and a repetition opens nothing twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import Session, col, select
+
+from core.clock import now
+from core.events import EventStore
+from core.records import RecordStore
+from core.settings import Settings
+from incidents.audit import Change, change
+from incidents.enums import Action, CaseState, CloseReason, OpenedBy
+from incidents.evidence import find_turn_times
+from incidents.filing import WAITING, NewCase, add_cases, chunked, copy_evidence
+from incidents.models import Case, Progress
+from incidents.people import Actor
+from incidents.transitions import TRANSITIONS
+from incidents.views import add_event
+from ingest.schema import get_data_version
+from metrics.consensus import CLAIMS, consensus
+
+MIRROR_SOURCE = "weir-triage"
+"""Source, in the event store, of the votes cast here."""
+
+_CURSOR = "cases"
+
+_SELECTORS = {
+    OpenedBy.USER_REPORT: ("labels WHERE selection = 'user_report'",),
+    OpenedBy.ESCALATION: (
+        "turns WHERE outcome = 'human_escalation'",
+        "checks WHERE decision = 'escalate' AND enforced",
+    ),
+    OpenedBy.ENFORCED_TRIGGER: ("checks WHERE triggered AND enforced",),
+    OpenedBy.TRIGGER: ("checks WHERE triggered",),
+}
+"""What selects a turn, strongest reason first: tables with the condition that a row must meet."""
+
+_TOUCHED = """
+WITH fresh AS (
+    SELECT request_id, conversation_id FROM turns WHERE ingest_id > $after AND ingest_id <= $upto
+    UNION ALL
+    SELECT request_id, NULL FROM checks WHERE ingest_id > $after AND ingest_id <= $upto
+    UNION ALL
+    SELECT request_id, NULL FROM labels
+    WHERE ingest_id > $after AND ingest_id <= $upto AND selection IN ('user_report', 'appeal')
+), waiting AS (
+    SELECT unnest($ids::VARCHAR[]) AS request_id, unnest($conversations::VARCHAR[]) AS conversation_id
+)
+SELECT request_id FROM waiting
+WHERE request_id IN (SELECT request_id FROM fresh) OR conversation_id IN (SELECT conversation_id FROM fresh)
+"""
+
+
+def open_cases(records: RecordStore, events: EventStore, *, settings: Settings, actor: Actor) -> int:
+    """Opens a case for each selected turn that arrived since the last call, and keeps waiting ones up to date.
+
+    What selects is `settings.cases.open_on`; what lies more than `settings.cases.max_age_d` days before the
+    newest event is left out. A turn has one case for ever. A turn that imported verdicts settle gets none, and a
+    waiting one that they settle is closed, unless it was drawn at random. Rows that arrive later for a waiting
+    case are added to its evidence once nobody holds it.
+
+    Returns:
+        Number of cases opened.
+    """
+    actor.require(TRANSITIONS[None, Action.OPEN].role)
+    upto, at = get_data_version(events), now()
+    with records.session() as session:
+        after = _get_cursor(session).position
+    opened = 0
+    if upto > after:
+        found = _find_new(events, settings=settings, after=after, upto=upto, at=at)
+        span = {"after": after, "upto": upto}
+        touched = _find_touched(records, events, span)
+        judged = _find_judged(events, span)
+        with change(records, actor=actor, at=at) as current:
+            if _get_cursor(current.session).position != after:
+                return 0  # another call did this work in between
+            opened = len(add_cases(current, found, seen=upto))
+            closed = _close_judged(current, judged)
+            _mark_touched(current.session, touched, upto)
+            _get_cursor(current.session).position = upto
+            if opened or closed or touched:
+                counts = {"opened": opened, "closed": closed, "touched": len(touched), "position": upto}
+                current.record("cases.open", _CURSOR, counts)
+            else:
+                current.session.commit()  # a cursor that moved over nothing is no decision to audit
+    copy_evidence(records, events, settings=settings, actor=actor)
+    return opened
+
+
+def _get_cursor(session: Session) -> Progress:
+    return session.exec(select(Progress).where(Progress.name == _CURSOR)).one()
+
+
+def _find_new(events: EventStore, *, settings: Settings, after: int, upto: int, at: datetime) -> list[NewCase]:
+    reasons = list(_SELECTORS)
+    parts = [
+        f"SELECT {rank} AS rank, request_id, conversation_id, ts FROM {selector} AND ingest_id > $after "  # noqa: S608  constants above
+        "AND ingest_id <= $upto AND ts >= $earliest AND request_id IS NOT NULL"
+        for rank, reason in enumerate(reasons)
+        if reason.value in settings.cases.open_on
+        for selector in _SELECTORS[reason]
+    ]
+    newest = events.read("SELECT max(last_event_at) AS newest FROM ingests").item()
+    if newest is None or not parts:
+        return []
+    # A clock in the future must not push the present out of the window.
+    earliest = min(newest, at) - timedelta(days=settings.cases.max_age_d)
+    rows = events.read(
+        "SELECT request_id, min(conversation_id) AS conversation_id, min(ts) AS ts, min(rank) AS rank "  # noqa: S608  built above
+        f"FROM ({' UNION ALL '.join(parts)}) GROUP BY request_id ORDER BY ts, request_id",
+        {"after": after, "upto": upto, "earliest": earliest},
+    ).rows()
+    settled = _find_settled(events, [row[0] for row in rows])
+    reported = [row[0] for row in rows if reasons[row[3]] is OpenedBy.USER_REPORT]
+    times = find_turn_times(events, reported) if reported else {}
+    return [
+        NewCase(request_id, conversation_id, times.get(request_id, ts), reasons[rank])
+        for request_id, conversation_id, ts, rank in rows
+        if request_id not in settled
+    ]
+
+
+def _find_settled(events: EventStore, request_ids: Sequence[str]) -> set[str]:
+    """Those turns on which imported verdicts agree."""
+    imported = events.read(
+        "SELECT DISTINCT request_id FROM labels WHERE request_id IN (SELECT unnest($ids::VARCHAR[])) "
+        "AND source IS DISTINCT FROM $mirror",
+        {"ids": list(request_ids), "mirror": MIRROR_SOURCE},
+    )["request_id"]
+    if imported.is_empty():
+        return set()
+    verdicts = consensus(events.backend())
+    settled = verdicts.filter(verdicts.filter_name.isnull(), verdicts.harmful.notnull()).select("request_id")
+    return set(settled.to_polars()["request_id"]) & set(imported)
+
+
+def _find_judged(events: EventStore, span: dict[str, Any]) -> set[str]:
+    """Turns that freshly imported verdicts settle."""
+    fresh = events.read(
+        "SELECT DISTINCT request_id FROM labels WHERE ingest_id > $after AND ingest_id <= $upto "
+        "AND request_id IS NOT NULL AND source IS DISTINCT FROM $mirror "
+        "AND NOT coalesce(list_contains($claims::VARCHAR[], selection), false)",
+        span | {"mirror": MIRROR_SOURCE, "claims": list(CLAIMS)},
+    )["request_id"]
+    return _find_settled(events, fresh.to_list()) if len(fresh) else set()
+
+
+def _find_touched(records: RecordStore, events: EventStore, span: dict[str, Any]) -> list[str]:
+    """Turns of waiting cases about which rows arrived."""
+    query = select(Case.request_id, Case.conversation_id).where(col(Case.state).in_(WAITING))
+    with records.session() as session:
+        waiting = session.exec(query).all()
+    if not waiting:
+        return []
+    ids, conversations = zip(*waiting, strict=True)
+    values = span | {"ids": list(ids), "conversations": list(conversations)}
+    return events.read(_TOUCHED, values)["request_id"].to_list()
+
+
+def _close_judged(current: Change, judged: set[str]) -> int:
+    closed = 0
+    for chunk in chunked(sorted(judged)):
+        cases = current.session.exec(
+            select(Case).where(
+                col(Case.request_id).in_(chunk),
+                Case.state == CaseState.OPEN.value,
+                col(Case.is_drawn).is_(False),
+                sa.or_(col(Case.leased_until).is_(None), col(Case.leased_until) <= current.at),
+            )
+        ).all()
+        for case in cases:
+            add_event(current, case, Action.CLOSE, {"reason": CloseReason.IMPORTED.value})
+        closed += len(cases)
+    return closed
+
+
+def _mark_touched(session: Session, touched: Sequence[str], upto: int) -> None:
+    for chunk in chunked(touched):
+        session.exec(sa.update(Case).where(col(Case.request_id).in_(chunk)).values(seen_ingest_id=upto))

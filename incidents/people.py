@@ -1,0 +1,38 @@
+"""Who acts, and what their role permits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from core.errors import AccessError
+
+
+class Role(StrEnum):
+    """What a person may do; each includes the ones before it."""
+
+    VIEWER = "viewer"
+    REVIEWER = "reviewer"
+    LEAD = "lead"
+    ADMIN = "admin"
+
+
+_RANK = {role: rank for rank, role in enumerate(Role)}
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """A person, or the system itself, acting under a role."""
+
+    name: str
+    role: Role
+
+    def require(self, role: Role) -> None:
+        """Raises AccessError when the actor's role is below `role`."""
+        if _RANK[self.role] < _RANK[role]:
+            raise AccessError(
+                "Not permitted", f"{self.name} is {self.role.value}", f"This needs the role {role.value}."
+            )
+
+
+SYSTEM = Actor("system", Role.ADMIN)

@@ -1,0 +1,265 @@
+"""Verdicts: append-only votes, their withdrawal, what they add up to, and their copy in the label log."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+import sqlalchemy as sa
+from sqlmodel import Session, col, select
+
+from core.clock import isoformat
+from core.errors import TransitionError, UsageError
+from core.events import EventStore
+from core.records import RecordStore
+from core.settings import Settings
+from incidents.audit import change
+from incidents.enums import Action, CaseState, VerdictReason
+from incidents.models import Case, Draw, Progress, Vote
+from incidents.opening import MIRROR_SOURCE
+from incidents.people import Actor, Role
+from incidents.views import CaseView, add_event, build_view, get_row, require_free
+from ingest.load import load_records
+from metrics.consensus import WITHDRAWN
+
+VoteKind = Literal["vote", "withdrawal", "restatement"]
+
+TEXT_LIMIT = 100_000
+_CURSOR = "mirror"
+_MIRROR_BATCH = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class VoteCreate:
+    """A verdict to be cast.
+
+    Attributes:
+        case_id: The case.
+        harmful: Whether the turn is harmful under the policy; None = unsure.
+        category: Canonical hazard.
+        severity: 0 (none) to 4 (extreme).
+        reason: Why.
+        principle_id: Constitution principle cited.
+        revision: The better response.
+        critique: What is wrong with the response.
+        note: For colleagues; leaves this store with no export.
+        filter_name: The filter that the verdict is about; None = about the turn.
+        version: Version of the case that was judged; None = whatever it is now.
+    """
+
+    case_id: str
+    harmful: bool | None
+    category: str | None = None
+    severity: int | None = None
+    reason: VerdictReason | None = None
+    principle_id: str | None = None
+    revision: str | None = None
+    critique: str | None = None
+    note: str | None = None
+    filter_name: str | None = None
+    version: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raises UsageError naming the first field that cannot be stored."""
+        if self.severity is not None and not 0 <= self.severity <= 4:
+            raise UsageError("Not a severity", str(self.severity), "Use 0 (none) to 4 (extreme).")
+        for name in ("category", "principle_id"):
+            value = getattr(self, name)
+            if value is not None and (not value or len(value) > 200 or not value.isprintable()):
+                raise UsageError(f"Not a {name}", repr(value[:50]), "Use up to 200 printable characters.")
+        for name in ("revision", "critique", "note", "filter_name"):
+            value = getattr(self, name) or ""
+            if len(value) > TEXT_LIMIT:
+                raise UsageError("A text is too long", name, f"Keep it within {TEXT_LIMIT:,} characters.")
+            # PostgreSQL stores no NUL, and no engine stores half of a surrogate pair.
+            if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+                raise UsageError("A text cannot be stored", name, "Remove the broken or invisible characters.")
+
+
+def cast_vote(records: RecordStore, vote: VoteCreate, *, actor: Actor, at: datetime) -> CaseView:
+    """Adds the actor's verdict; an earlier one by the same person about the same thing counts no more.
+
+    Raises:
+        NotFoundError: There is no such case.
+        ConflictError: Someone else holds it, or it is no longer the version that was judged.
+        TransitionError: It is closed.
+    """
+    with change(records, actor=actor, at=at) as current:
+        session = current.session
+        case = get_row(session, vote.case_id, version=vote.version)
+        require_free(case, actor=actor.name, at=at)
+        draw = session.get(Draw, case.request_id)
+        row = Vote(
+            case_id=case.case_id,
+            request_id=case.request_id,
+            conversation_id=case.conversation_id,
+            filter_name=vote.filter_name,
+            reviewer=actor.name,
+            voted_at=_next_moment(session, case.case_id, at),
+            kind="vote",
+            harmful=vote.harmful,
+            category=vote.category,
+            severity=vote.severity,
+            reason=vote.reason.value if vote.reason else None,
+            principle_id=vote.principle_id,
+            revision=vote.revision,
+            critique=vote.critique,
+            note=vote.note,
+            # `user_report` is for the claim; what a reviewer says about a reported turn is a verdict.
+            selection="sample" if draw else "priority",
+            stratum=draw.stratum if draw else None,
+            inclusion_probability=draw.inclusion_probability if draw else None,
+        )
+        session.add(row)
+        session.flush()
+        _settle(case, list_votes(session, case.case_id))
+        add_event(current, case, Action.VOTE, {"vote_id": row.vote_id})
+        return build_view(session, case)
+
+
+def undo_vote(records: RecordStore, case_id: str, *, actor: Actor, at: datetime) -> CaseView:
+    """Withdraws the actor's last verdict on a case; nothing is deleted, and no earlier one of theirs comes back.
+
+    Without any verdict left the case is open again, or escalated again if it had been.
+
+    Raises:
+        TransitionError: The actor has no verdict to withdraw here.
+    """
+    actor.require(Role.REVIEWER)
+    with change(records, actor=actor, at=at) as current:
+        session = current.session
+        case = get_row(session, case_id)
+        own = [vote for vote in find_standing(list_votes(session, case_id)) if vote.reviewer == actor.name]
+        if not own:
+            raise TransitionError("Nothing to withdraw", f"{actor.name} has no standing verdict on {case_id}")
+        last = max(own, key=lambda vote: vote.voted_at)
+        session.add(_follow(last, "withdrawal", _next_moment(session, case_id, at)))
+        session.flush()
+        votes = list_votes(session, case_id)
+        _settle(case, votes)
+        action = Action.WITHDRAW
+        if case.state == CaseState.DECIDED.value and not find_standing(votes):
+            action = Action.RETURN if case.escalated_at else Action.REOPEN
+        add_event(current, case, action, {"vote_id": last.vote_id})
+        return build_view(session, case)
+
+
+def restate_votes(session: Session, case: Case, draw: Draw, *, at: datetime) -> int:
+    """Repeats the standing verdicts on a case with the probability of a later random draw of its turn.
+
+    A draw from all turns may hit one that is judged already: its verdict is known and counts towards estimates from
+    then on. The earlier rows stay as they are.
+    """
+    standing = find_standing(list_votes(session, case.case_id))
+    for vote in standing:
+        repeated = _follow(vote, "restatement", _next_moment(session, case.case_id, at))
+        repeated.selection, repeated.stratum = "sample", draw.stratum
+        repeated.inclusion_probability = draw.inclusion_probability
+        session.add(repeated)
+        session.flush()
+    return len(standing)
+
+
+def list_votes(session: Session, case_id: str) -> list[Vote]:
+    """All votes on a case, oldest first, withdrawals and restatements included."""
+    return list(session.exec(select(Vote).where(Vote.case_id == case_id).order_by(col(Vote.vote_id))))
+
+
+def find_standing(votes: Iterable[Vote]) -> list[Vote]:
+    """Of each reviewer's votes on one thing the last, unless it is a withdrawal."""
+    latest = {(vote.reviewer, vote.filter_name): vote for vote in votes}
+    return [vote for vote in latest.values() if vote.kind != "withdrawal"]
+
+
+def mirror_votes(records: RecordStore, events: EventStore, *, settings: Settings) -> int:
+    """Copies votes that are new since the last call into the event store's labels; returns how many.
+
+    The cursor moves after the copy: a crash in between repeats rows that the event store knows by their content
+    and does not store again. A withdrawal becomes a row without verdict whose reason is `withdrawn`.
+    """
+    count = 0
+    while True:
+        with records.session() as session:
+            position = session.exec(select(Progress.position).where(Progress.name == _CURSOR)).one()
+            votes = session.exec(
+                select(Vote).where(col(Vote.vote_id) > position).order_by(col(Vote.vote_id)).limit(_MIRROR_BATCH)
+            ).all()
+        if not votes:
+            return count
+        load_records(
+            events,
+            "label_log",
+            [build_label(vote) for vote in votes],
+            source=MIRROR_SOURCE,
+            settings=settings,
+        )
+        with records.session() as session:
+            session.exec(sa.update(Progress).where(col(Progress.name) == _CURSOR).values(position=votes[-1].vote_id))
+        count += len(votes)
+
+
+def build_label(vote: Vote) -> dict[str, object]:
+    """A vote as a `label_log` record; the same vote always gives the same record."""
+    return {
+        "ts": isoformat(vote.voted_at),
+        "request_id": vote.request_id,
+        "conversation_id": vote.conversation_id,
+        "filter_name": vote.filter_name,
+        "reviewer": vote.reviewer,
+        "harmful": vote.harmful,
+        "category": vote.category,
+        "severity": vote.severity,
+        "reason": vote.reason,
+        "principle_id": vote.principle_id,
+        "revision": vote.revision,
+        "critique": vote.critique,
+        "selection": vote.selection,
+        "stratum": vote.stratum,
+        "inclusion_probability": vote.inclusion_probability,
+        "guideline_version": None,
+    }
+
+
+def _settle(case: Case, votes: Iterable[Vote]) -> None:
+    """Writes what the standing verdicts about the turn add up to into the case: the majority, None for a tie."""
+    about_turn = [vote for vote in find_standing(votes) if vote.filter_name is None]
+    harmful = sum(vote.harmful is True for vote in about_turn)
+    benign = sum(vote.harmful is False for vote in about_turn)
+    case.harmful = None if harmful == benign else harmful > benign
+    agreeing = [vote.category for vote in about_turn if vote.category and vote.harmful == case.harmful]
+    case.verdict_category = Counter(agreeing).most_common(1)[0][0] if agreeing else None
+
+
+def _follow(vote: Vote, kind: VoteKind, at: datetime) -> Vote:
+    """A new row that withdraws or repeats `vote`."""
+    is_repeated = kind == "restatement"
+    return Vote(
+        case_id=vote.case_id,
+        request_id=vote.request_id,
+        conversation_id=vote.conversation_id,
+        filter_name=vote.filter_name,
+        reviewer=vote.reviewer,
+        voted_at=at,
+        kind=kind,
+        refers_to=vote.vote_id,
+        harmful=vote.harmful if is_repeated else None,
+        category=vote.category if is_repeated else None,
+        severity=vote.severity if is_repeated else None,
+        reason=vote.reason if is_repeated else WITHDRAWN,
+        principle_id=vote.principle_id if is_repeated else None,
+        revision=vote.revision if is_repeated else None,
+        critique=vote.critique if is_repeated else None,
+        note=vote.note if is_repeated else None,
+        selection=vote.selection,
+        stratum=vote.stratum,
+        inclusion_probability=vote.inclusion_probability,
+    )
+
+
+def _next_moment(session: Session, case_id: str, at: datetime) -> datetime:
+    """`at`, or just after the case's last vote: the order of votes must survive equal or corrected clocks."""
+    last = session.exec(select(sa.func.max(Vote.voted_at)).where(Vote.case_id == case_id)).one()
+    return at if last is None else max(at, last + timedelta(microseconds=1))

@@ -1,0 +1,282 @@
+"""Files as streams of chunks: plain or compressed, text or columnar, told by content and never by name."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import IO, Any, cast
+
+import msgspec
+import polars as pl
+import pyarrow.parquet as pq
+
+from core.errors import FormatError
+from ingest.batch import REJECT_SCHEMA
+from ingest.sources.lines import (
+    Records,
+    frame_records,
+    json_lines,
+    last_csv_row_end,
+    split_array,
+    split_csv,
+    split_lines,
+    too_long,
+)
+from ingest.sources.packed import get_fault, open_gzip, open_zstd
+
+MAX_LINE_BYTES = 64 << 20
+MAX_DOCUMENT_BYTES = 1 << 30
+_HEAD_BYTES = 1 << 16
+_PARQUET_ROWS = 1 << 16
+_RECOGNISED_BYTES = 1 << 16
+
+
+class Compression(StrEnum):
+    """How the bytes are packed."""
+
+    NONE = "none"
+    GZIP = "gzip"
+    ZSTD = "zstd"
+
+
+class Container(StrEnum):
+    """How records lie in the text."""
+
+    JSONL = "JSON lines"
+    ARRAY = "JSON document"
+    CSV = "CSV"
+    PARQUET = "Parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a file's first bytes say it is."""
+
+    compression: Compression
+    container: Container
+
+    @property
+    def can_grow(self) -> bool:
+        """Whether lines appended later can be read without the rest."""
+        return self.compression is Compression.NONE and self.container in (Container.JSONL, Container.CSV)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A run of records and where it ends.
+
+    Attributes:
+        records: The records.
+        end_offset: Byte at which the next chunk starts; the file's size for what cannot grow.
+        end_line: Lines read so far.
+        fault: Why the file ended early, e.g. a truncated gzip stream; "" when it did not.
+        digest: SHA-256 of a chunk of text worth recognising, else "".
+    """
+
+    records: Records
+    end_offset: int
+    end_line: int
+    fault: str = ""
+    digest: str = ""
+
+
+def sniff_kind(path: Path) -> Kind | None:
+    """What the file is; None while it holds too little to tell.
+
+    Raises:
+        FormatError: The text is UTF-16 or the bytes are binary.
+    """
+    with path.open("rb") as file:
+        magic = file.read(4)
+    if magic[:4] == b"PAR1":
+        return Kind(Compression.NONE, Container.PARQUET)
+    if magic[:2] == b"\x1f\x8b":
+        compression = Compression.GZIP
+    elif magic == b"\x28\xb5\x2f\xfd":
+        compression = Compression.ZSTD
+    else:
+        compression = Compression.NONE
+    head = _head(path, compression)
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise FormatError("The file is UTF-16", path.name, "Convert it to UTF-8.")
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if not text:
+        return None
+    if text[:1] == b"[":
+        return Kind(compression, Container.ARRAY)
+    if text[:1] == b"{":
+        first, newline, _ = text.partition(b"\n")
+        is_line = newline == b"" or first.rstrip().endswith(b"}") or not _is_pretty(text)
+        return Kind(compression, Container.JSONL if is_line else Container.ARRAY)
+    if b"\n" not in text:
+        return None if len(text) < _HEAD_BYTES else Kind(compression, Container.JSONL)
+    return Kind(compression, Container.CSV if b"," in text.split(b"\n", 1)[0] else Container.JSONL)
+
+
+def _is_pretty(text: bytes) -> bool:
+    """A document over several lines opens with a brace, or a brace and a key, that its line does not close."""
+    first = text.split(b"\n", 1)[0].strip()
+    return first == b"{" or first.endswith((b",", b"[", b"{"))
+
+
+def read_sample(path: Path, kind: Kind, *, limit: int = 50) -> list[dict[str, Any]]:
+    """Some of the file's first records, parsed; empty when none is whole."""
+    if kind.container is Container.PARQUET:
+        records = frame_records(pl.read_parquet(path, n_rows=limit), first_line=1)
+    else:
+        head = _head(path, kind.compression).removeprefix(b"\xef\xbb\xbf")
+        if kind.container is Container.ARRAY:
+            records = _sample_array(path, kind)
+        elif kind.container is Container.CSV:
+            header, _, rest = head.partition(b"\n")
+            records = split_csv(header, rest[: last_csv_row_end(rest)] or rest, first_line=2)
+        else:
+            records = split_lines(head, first_line=1)
+    sample = []
+    for line in records.lines.column("line").slice(0, limit).to_pylist():
+        try:
+            record = msgspec.json.decode(line)
+        except (msgspec.DecodeError, RecursionError):
+            continue
+        if isinstance(record, dict):
+            sample.append(record)
+    return sample
+
+
+def read_chunks(
+    path: Path, kind: Kind, *, offset: int = 0, line_no: int = 0, chunk_bytes: int, is_final: bool
+) -> Iterator[Chunk]:
+    """The file's records from `offset` on.
+
+    Args:
+        path: The file.
+        kind: What `sniff_kind` said.
+        offset: Byte to start at; 0 for what cannot grow.
+        line_no: Lines before `offset`.
+        chunk_bytes: Text per chunk.
+        is_final: Take a last line without newline as whole; otherwise only if it is a whole JSON object.
+
+    Raises:
+        FormatError: The file as a whole cannot be read.
+    """
+    size = path.stat().st_size
+    if kind.container is Container.PARQUET:
+        yield from _read_parquet(path, size)
+    elif kind.container is Container.ARRAY:
+        records = split_array(_read_document(path, kind))
+        yield Chunk(records, size, records.line_count)
+    else:
+        yield from _read_text(path, kind, offset, line_no, chunk_bytes, is_final)
+
+
+def _read_text(path: Path, kind: Kind, offset: int, line_no: int, chunk_bytes: int, is_final: bool) -> Iterator[Chunk]:
+    is_csv = kind.container is Container.CSV
+    header = b""
+    with _open(path, kind.compression) as file:
+        if is_csv:
+            header = file.readline()
+            if offset == 0:
+                offset, line_no = len(header), 1
+        if kind.compression is Compression.NONE:
+            file.seek(offset)
+        carry, skipped = b"", b""
+        while True:
+            data, fault = _read(file, chunk_bytes)
+            is_end = len(data) < chunk_bytes
+            if offset == 0:
+                offset += 3 if data.startswith(b"\xef\xbb\xbf") else 0
+                data = data.removeprefix(b"\xef\xbb\xbf")
+            data = carry + data if carry else data
+            if is_end and (is_final or _is_whole(data, is_csv)):
+                cut = len(data)
+            else:
+                cut = last_csv_row_end(data) if is_csv else data.rfind(b"\n") + 1
+            body, carry = data[:cut], data[cut:]
+            if skipped and body:
+                end = body.find(b"\n") + 1 or len(body)
+                offset, line_no, body = offset + end, line_no + 1, body[end:]
+                yield Chunk(
+                    Records(json_lines([], []), too_long(line_no, skipped), 1),
+                    offset if kind.can_grow else path.stat().st_size,
+                    line_no,
+                )
+                skipped = b""
+            if body:
+                first_line = line_no + 1
+                records = (
+                    split_csv(header, body, first_line=first_line)
+                    if is_csv
+                    else split_lines(body, first_line=first_line)
+                )
+                offset += len(body)
+                line_no += records.line_count
+                digest = hashlib.sha256(header + body).hexdigest() if len(body) >= _RECOGNISED_BYTES else ""
+                yield Chunk(records, offset if kind.can_grow else path.stat().st_size, line_no, fault, digest)
+            if len(carry) > MAX_LINE_BYTES:
+                skipped, offset, carry = skipped or carry[:1000], offset + len(carry), b""
+            if is_end:
+                if fault and not body:
+                    yield Chunk(Records(json_lines([], []), REJECT_SCHEMA.empty_table(), 0), offset, line_no, fault)
+                return
+
+
+def _is_whole(data: bytes, is_csv: bool) -> bool:
+    """Whether text at the end of a growing file is whole: ended by a newline, or a closed JSON object."""
+    last = data[data.rfind(b"\n") + 1 :]
+    if is_csv or not last.rstrip().endswith(b"}"):
+        return False
+    try:
+        return isinstance(msgspec.json.decode(last), dict)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return False
+
+
+def _read_parquet(path: Path, size: int) -> Iterator[Chunk]:
+    try:
+        file = pq.ParquetFile(path)
+        row = 0
+        for batch in file.iter_batches(batch_size=_PARQUET_ROWS):
+            frame = cast(pl.DataFrame, pl.from_arrow(batch))
+            records = frame_records(frame, first_line=row + 1)
+            row += records.line_count
+            yield Chunk(records, size, row)
+    except (OSError, ValueError) as error:
+        raise FormatError("Not a readable Parquet file", f"{path.name}: {error}", "The file may be cut off.") from error
+
+
+def _read_document(path: Path, kind: Kind) -> bytes:
+    with _open(path, kind.compression) as file:
+        data, fault = _read(file, MAX_DOCUMENT_BYTES + 1)
+    if fault:
+        raise FormatError("The file is cut off", f"{path.name}: {fault}")
+    if len(data) > MAX_DOCUMENT_BYTES:
+        raise FormatError("The JSON document is too large", path.name, "Write one record per line (JSONL) instead.")
+    return data.removeprefix(b"\xef\xbb\xbf")
+
+
+def _sample_array(path: Path, kind: Kind) -> Records:
+    try:
+        return split_array(_read_document(path, kind))
+    except FormatError:
+        return Records(json_lines([], []), REJECT_SCHEMA.empty_table(), 0)
+
+
+def _head(path: Path, compression: Compression) -> bytes:
+    with _open(path, compression) as file:
+        return _read(file, _HEAD_BYTES)[0]
+
+
+def _open(path: Path, compression: Compression) -> IO[bytes]:
+    file = path.open("rb")
+    if compression is Compression.GZIP:
+        return open_gzip(file)
+    return open_zstd(file) if compression is Compression.ZSTD else file
+
+
+def _read(file: IO[bytes], size: int) -> tuple[bytes, str]:
+    """Up to `size` bytes, fewer only at the end; and what broke the stream, or ""."""
+    data = file.read(size)
+    return data, get_fault(file) if len(data) < size else ""

@@ -1,0 +1,120 @@
+"""One turn is one row, whatever logs mention it, in whatever order.
+
+A model log's facts outrank those that checks carry along; among equals the first to arrive stays, so that a replay
+changes nothing. A turn's logs lie within `JOIN_WINDOW` of each other by event time; that bounds the search for it.
+"""
+
+from __future__ import annotations
+
+from core.events import Connection
+from ingest.schema import TURNS
+
+JOIN_WINDOW = "INTERVAL 1 DAY"
+
+_FACTS = [name for name in TURNS.names() if name not in {"request_id", "ts", "source", "is_logged", "ingest_id"}]
+_OF_CHECKS = ("conversation_id", "turn_index", "model", "user_id", "language", "app", "outcome")
+
+
+def merge_turns(connection: Connection, select: str, *, ingest_id: int, source: str) -> int:
+    """Merges a model log's turns into `turns` and `turn_rollup`.
+
+    Args:
+        connection: Within a write transaction; has the temporary table `contributing`.
+        select: Yields line_no, request_id, ts and the turns' facts.
+        ingest_id: The ingest that stores them.
+        source: Where they come from.
+
+    Returns:
+        How many turns were added or completed.
+    """
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE logged_turns AS {select}")
+    _gather(connection, "logged_turns", _FACTS, is_logged=True)
+    changed = _merge(connection, ingest_id=ingest_id, source=source)
+    # Lines that say different things of one turn all contribute; an exact copy is a duplicate.
+    connection.execute(f"""
+        INSERT INTO contributing
+        SELECT min(line_no) FROM logged_turns SEMI JOIN changed_turns USING (request_id)
+        GROUP BY request_id, ts, {", ".join(_FACTS)}""")
+    return changed
+
+
+def add_turns_of_checks(connection: Connection, *, ingest_id: int, source: str) -> None:
+    """Merges what the new checks know of their turns."""
+    _gather(connection, "new_checks", _OF_CHECKS, is_logged=False)
+    _merge(connection, ingest_id=ingest_id, source=source)
+
+
+def _gather(connection: Connection, table: str, facts: list[str] | tuple[str, ...], *, is_logged: bool) -> None:
+    """Fills `new_turns`: one row per request, each fact the first that is not null."""
+    first = ", ".join(f"arg_min({name}, line_no) AS {name}" for name in facts)
+    rest = "".join(
+        f", CAST(NULL AS {column.type}) AS {column.name}"
+        for column in TURNS.columns
+        if column.name in _FACTS and column.name not in facts
+    )
+    moment = "arg_min(ts, line_no)" if is_logged else "min(ts)"
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE new_turns AS
+        SELECT request_id, {moment} AS ts, {first}{rest}, {str(is_logged).lower()} AS is_logged
+        FROM {table} GROUP BY request_id""")
+
+
+def _merge(connection: Connection, *, ingest_id: int, source: str) -> int:
+    compared = ", ".join(["request_id", "ts", *_FACTS, "is_logged"])
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE known_turns AS
+        SELECT o.* FROM turns o SEMI JOIN new_turns n USING (request_id)
+        WHERE o.ts BETWEEN (SELECT min(ts) FROM new_turns) - {JOIN_WINDOW}
+                       AND (SELECT max(ts) FROM new_turns) + {JOIN_WINDOW}""")
+    has_known = connection.execute("SELECT count(*) > 0 FROM known_turns").fetchall()[0][0]
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE changed_turns AS
+        SELECT {compared}, false AS is_known FROM new_turns ANTI JOIN known_turns USING (request_id)""")
+    if has_known:
+        _complete(connection, compared)
+    connection.execute("""
+        INSERT INTO turn_rollup
+        SELECT minute, outcome, model, app, language, sum(turns) AS turns, sum(orphans) AS orphans FROM (
+            SELECT date_trunc('minute', ts) AS minute, outcome, model, app, language, 1 AS turns,
+                CAST(NOT is_logged AS INTEGER) AS orphans FROM changed_turns
+            UNION ALL
+            SELECT date_trunc('minute', ts), outcome, model, app, language, -1, -CAST(NOT is_logged AS INTEGER)
+            FROM known_turns SEMI JOIN changed_turns USING (request_id))
+        GROUP BY ALL HAVING sum(turns) <> 0 OR sum(orphans) <> 0 ORDER BY minute""")
+    if has_known:
+        updates = ", ".join(f"{name} = c.{name}" for name in ["ts", *_FACTS, "is_logged"])
+        connection.execute(
+            f"""
+            UPDATE turns SET {updates}, ingest_id = $ingest FROM changed_turns c
+            WHERE c.is_known AND turns.request_id = c.request_id
+              AND turns.ts BETWEEN (SELECT min(ts) FROM new_turns) - {JOIN_WINDOW}
+                               AND (SELECT max(ts) FROM new_turns) + {JOIN_WINDOW}""",
+            {"ingest": ingest_id},
+        )
+    connection.execute(
+        f"INSERT INTO turns ({compared}, source, ingest_id) "
+        f"SELECT {compared}, $source, $ingest FROM changed_turns WHERE NOT is_known ORDER BY ts",
+        {"source": source, "ingest": ingest_id},
+    )
+    count: int = connection.execute("SELECT count(*) FROM changed_turns").fetchall()[0][0]
+    return count
+
+
+def _complete(connection: Connection, compared: str) -> None:
+    """Adds to `changed_turns` the known turns that the new facts complete.
+
+    A turn that is known only from checks starts with its first check; the model log's time is final.
+    """
+    merged = ", ".join(
+        f"CASE WHEN n.is_logged AND NOT o.is_logged THEN coalesce(n.{name}, o.{name}) "
+        f"ELSE coalesce(o.{name}, n.{name}) END AS {name}"
+        for name in _FACTS
+    )
+    connection.execute(f"""
+        INSERT INTO changed_turns
+        SELECT {compared}, true FROM (
+            SELECT n.request_id,
+                CASE WHEN o.is_logged THEN o.ts WHEN n.is_logged THEN n.ts ELSE least(o.ts, n.ts) END AS ts,
+                {merged}, o.is_logged OR n.is_logged AS is_logged
+            FROM new_turns n JOIN known_turns o USING (request_id))
+        EXCEPT SELECT {compared}, true FROM known_turns""")

@@ -1,0 +1,62 @@
+"""Counts that add up: from the per-minute rollups where they can answer, else from the rows themselves.
+
+Both paths give the same numbers; the rollups only give them at the cost of the window.
+"""
+
+from __future__ import annotations
+
+import ibis
+from ibis.backends import BaseBackend
+from ibis.expr.types import IntegerColumn, Table
+
+from metrics.events import add_periods, checks, matching, turns, within
+from metrics.query import CHECK_DIMENSIONS, TIME_DIMENSIONS, Query, is_whole_minutes
+
+CHECK_COUNTS = ("evaluated", "triggered", "enforced", "errors", "not_run", "undecided")
+TURN_COUNTS = ("turns", "orphans")
+# The check rollup's model is the filter log's alone, whereas the dimension falls back to the turn's.
+_IN_CHECK_ROLLUP = frozenset((*CHECK_DIMENSIONS, *TIME_DIMENSIONS))
+_IN_TURN_ROLLUP = frozenset(("outcome", "model", "app", "language", *TIME_DIMENSIONS))
+
+
+def check_counts(backend: BaseBackend, query: Query) -> Table:
+    """Addends of the check counts: time column `at`, the query's dimensions, and `CHECK_COUNTS` to sum."""
+    if is_whole_minutes(query) and query.columns() <= _IN_CHECK_ROLLUP:
+        return _rollup(backend, "check_rollup", query)
+    table = checks(backend, query)
+    is_ok = table.status == "ok"
+    fired = is_ok & table.triggered.fill_null(False)
+    return table.mutate(
+        at=table.ts,
+        evaluated=_count(is_ok),
+        triggered=_count(fired),
+        enforced=_count(fired & table.enforced.fill_null(False)),
+        errors=_count(table.status == "error"),
+        not_run=_count(table.status == "not_run"),
+        undecided=_count(table.status == "undecided"),
+    )
+
+
+def turn_counts(backend: BaseBackend, query: Query) -> Table:
+    """Addends of the turn counts: time column `at`, the query's dimensions, and `TURN_COUNTS` to sum."""
+    if is_whole_minutes(query) and query.columns() <= _IN_TURN_ROLLUP:
+        return _rollup(backend, "turn_rollup", query)
+    table = turns(backend, query)
+    return table.mutate(at=table.ts, turns=ibis.literal(1, "int64"), orphans=_count(~table.is_logged))
+
+
+def total(table: Table, column: str) -> IntegerColumn:
+    """The sum of an addend as int64 (engines widen sums differently), 0 over no rows."""
+    return table[column].sum().fill_null(0).cast("int64")
+
+
+def _rollup(backend: BaseBackend, name: str, query: Query) -> Table:
+    table = within(backend.table(name), "minute", query.since, query.until)
+    if query.columns() & set(TIME_DIMENSIONS):
+        table = add_periods(table, "minute")
+    table = matching(table, query)
+    return table.mutate(at=table.minute)
+
+
+def _count(condition: ibis.expr.types.BooleanValue) -> IntegerColumn:
+    return condition.fill_null(False).cast("int64")

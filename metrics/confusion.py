@@ -1,0 +1,172 @@
+"""Error rates from reviewed turns, with intervals that know what a sample may have missed. No database.
+
+Whether a turn triggered is known for all traffic, whether it is harmful only for reviewed turns. A rate among harmful
+(or benign) turns is therefore put together from two shares among turns that triggered and turns that passed: a
+sample that found no harm among 200 of a million passed turns leaves room for much missed harm, and the interval
+must say so. Intervals are combined by squaring and adding (Zou and Donner 2008, MOVER).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from metrics.estimate import RATE, Floats, complement, divide, rate_series
+from metrics.survey import Ratio, count_rates, estimate_rates
+
+CELLS = {"tp": (True, True), "fp": (True, False), "fn": (False, True), "tn": (False, False)}
+"""Cells of the confusion matrix: (triggered, harmful)."""
+
+COMPOSED = "korn-graubard-mover"
+# Shares of kinds of turns that the log tells apart, and of kinds that only a verdict does.
+_OF_LOGGED = {"agreement": Ratio("agrees", "judged"), "wrong_block_share": Ratio("fp", "triggered")}
+_OF_JUDGED = {
+    "benign_blocked_rate": Ratio("fp", "benign"),
+    "missed_harm_rate": Ratio("fn", "harmful"),
+    "jaccard": Ratio("tp", "either"),
+}
+_PARTS = {"caught": Ratio("tp", "triggered"), "missed": Ratio("fn", "passed")}
+
+
+def add_flags(rows: pl.DataFrame) -> pl.DataFrame:
+    """`rows` (booleans triggered and harmful) with the boolean columns that `estimate_errors` reads."""
+    triggered, harmful = pl.col("triggered"), pl.col("harmful")
+    return rows.with_columns(
+        *(((triggered == fired) & (harmful == is_harmful)).alias(name) for name, (fired, is_harmful) in CELLS.items()),
+        passed=~triggered,
+        benign=~harmful,
+        judged=pl.lit(value=True),
+        agrees=triggered == harmful,
+        either=triggered | harmful,
+    )
+
+
+def estimate_errors(sample: pl.DataFrame, *, groups: int, min_sample: int, confidence: float) -> dict[str, pl.Series]:
+    """Error rates of every group.
+
+    Args:
+        sample: Reviewed turns with the columns `metrics.survey.REVIEWS` and the flags.
+        groups: How many groups there are.
+        min_sample: Reviews in the denominator below which estimate and interval are null.
+        confidence: Level of the intervals.
+
+    Returns:
+        RATE series by name: agreement, wrong_block_share, benign_blocked_rate, missed_harm_rate, precision, recall,
+        f1. In a sampled group, the rates among harmful or benign turns are null when no turn that passed, or none
+        that triggered, was reviewed.
+    """
+    rates = estimate_rates(sample, _OF_LOGGED, groups=groups, min_sample=min_sample, confidence=confidence)
+    rates |= count_rates(sample, _OF_JUDGED, groups=groups, min_sample=min_sample, confidence=confidence)
+    is_sampled = np.zeros(groups, dtype=bool)
+    chosen = sample.filter(pl.col("group") >= 0, pl.col("inclusion_probability") < 1)["group"].unique()
+    is_sampled[chosen.to_numpy()] = True
+    if is_sampled.any():
+        parts = estimate_rates(sample, _PARTS, groups=groups, min_sample=1, confidence=confidence)
+        caught, missed = _Total.read(parts["caught"]), _Total.read(parts["missed"])
+        blocked, spared = caught.complement(), missed.complement()
+        rest = caught.whole
+        for name, function, rising, falling in (
+            ("missed_harm_rate", _share, missed, caught),
+            ("benign_blocked_rate", _share, blocked, spared),
+            ("jaccard", lambda tp, fn: divide(tp, rest + fn), caught, missed),
+        ):
+            bounds = _combine(function, rising, falling)
+            rates[name] = _replace_bounds(rates[name], bounds, is_sampled, min_sample=min_sample)
+    return {
+        **{name: series for name, series in rates.items() if name != "jaccard"},
+        "precision": complement(rates["wrong_block_share"]),
+        "recall": complement(rates["missed_harm_rate"]),
+        "f1": _f1(rates["jaccard"]),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Total:
+    """An estimated number of turns with bounds, out of `whole` turns of its kind; NaN where none was reviewed."""
+
+    value: Floats
+    low: Floats
+    high: Floats
+    whole: Floats
+
+    @classmethod
+    def read(cls, rates: pl.Series) -> _Total:
+        parts = pl.DataFrame({"rate": rates}).unnest("rate")
+        whole = parts["denominator"].to_numpy()
+        value, low, high = (parts[name].fill_null(float("nan")).to_numpy() for name in ("estimate", "low", "high"))
+        return cls(value * whole, low * whole, high * whole, whole)
+
+    def complement(self) -> _Total:
+        return _Total(self.whole - self.value, self.whole - self.high, self.whole - self.low, self.whole)
+
+
+def _share(part: Floats, other: Floats) -> Floats:
+    return divide(part, part + other)
+
+
+def _combine(
+    function: Callable[[Floats, Floats], Floats], rising: _Total, falling: _Total
+) -> tuple[Floats, Floats, Floats]:
+    """Value and bounds of a function that rises with its first argument and falls with its second."""
+    value = function(rising.value, falling.value)
+    down = np.hypot(value - function(rising.low, falling.value), value - function(rising.value, falling.high))
+    up = np.hypot(function(rising.high, falling.value) - value, function(rising.value, falling.low) - value)
+    return value, np.maximum(value - down, 0.0), np.minimum(value + up, 1.0)
+
+
+def _replace_bounds(
+    rates: pl.Series,
+    combined: tuple[Floats, Floats, Floats],
+    where: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    *,
+    min_sample: int,
+) -> pl.Series:
+    parts = pl.DataFrame({"rate": rates}).unnest("rate")
+    value, low, high = combined
+    estimate, kept_low, kept_high = (
+        parts[name].fill_null(float("nan")).to_numpy() for name in ("estimate", "low", "high")
+    )
+    return rate_series(
+        estimate=np.where(where, value, estimate),
+        low=np.where(where, low, kept_low),
+        high=np.where(where, high, kept_high),
+        numerator=parts["numerator"].to_numpy(),
+        denominator=parts["denominator"].to_numpy(),
+        method=[
+            COMPOSED if is_composed else method for is_composed, method in zip(where, parts["method"], strict=True)
+        ],
+        reviewed=parts["n"],
+        min_sample=min_sample,
+    )
+
+
+def _f1(jaccard: pl.Series) -> pl.Series:
+    """F1 from the share of triggered-or-harmful turns that are both: F1 = 2J / (1 + J), which rises with J."""
+    parts = pl.DataFrame({"rate": jaccard}).unnest("rate")
+    return parts.select(
+        pl.struct(
+            *((2 * pl.col(name) / (1 + pl.col(name))).alias(name) for name in ("estimate", "low", "high")),
+            numerator=2 * pl.col("numerator"),
+            denominator=pl.col("denominator") + pl.col("numerator"),
+            method="method",
+            n="n",
+        ).cast(RATE)
+    ).to_series()
+
+
+def average_precision(scores: Floats, harmful: Floats, weights: Floats) -> float:
+    """Mean precision over the harmful turns, a threshold at every distinct score; 0..1.
+
+    Source: the step-wise sum of (R_n - R_n-1) P_n, as in scikit-learn's `average_precision_score`.
+    """
+    ranked = (
+        pl.DataFrame({"score": scores, "hit": harmful * weights, "weight": weights})
+        .group_by("score")
+        .agg(pl.col("hit").sum(), pl.col("weight").sum())
+        .sort("score", descending=True)
+    )
+    precision = pl.col("hit").cum_sum() / pl.col("weight").cum_sum()
+    return float(ranked.select((precision * pl.col("hit")).sum() / pl.col("hit").sum()).item())

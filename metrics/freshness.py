@@ -1,0 +1,55 @@
+"""How far each source's data reaches."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from core.events import EventStore
+from metrics.additive import total
+from metrics.events import fetch
+
+COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "source": pl.String,
+    "format": pl.String,
+    "last_event_at": pl.Datetime("us"),
+    "last_ingest_at": pl.Datetime("us"),
+    "checks": pl.Int64,
+    "errors": pl.Int64,
+    "rejected": pl.Int64,
+    "evaluated_share": pl.Float64,
+}
+
+
+def freshness(events: EventStore) -> pl.DataFrame:
+    """One row per source, by name, with the columns `COLUMNS`.
+
+    `format` is that of its newest ingest, `rejected` counts its open quarantine records, `evaluated_share` is
+    checks that decided / checks, null without checks.
+    """
+    backend = events.backend()
+    ingests = backend.table("ingests")
+    known = fetch(
+        backend,
+        ingests.aggregate(
+            by=["source"],
+            format=ingests.format.argmax(ingests.ingest_id),
+            last_event_at=ingests.last_event_at.max(),
+            last_ingest_at=ingests.ingested_at.max(),
+        ),
+    )
+    rollup = backend.table("check_rollup")
+    names = ("evaluated", "errors", "not_run", "undecided")
+    counts = fetch(backend, rollup.aggregate(by=["source"], **{name: total(rollup, name) for name in names}))
+    quarantine = backend.table("quarantine")
+    quarantine = quarantine.filter(quarantine.state == "open")
+    rejects = fetch(backend, quarantine.aggregate(by=["source"], rejected=quarantine.count()))
+    rows = known.join(counts, on="source", how="left", nulls_equal=True)
+    rows = rows.join(rejects, on="source", how="left", nulls_equal=True)
+    rows = rows.with_columns(pl.col(*names, "rejected").fill_null(0))
+    rows = rows.with_columns(checks=pl.sum_horizontal(names))
+    share = pl.when(pl.col("checks") > 0).then(pl.col("evaluated") / pl.col("checks"))
+    return (
+        rows.with_columns(evaluated_share=share)
+        .sort("source", nulls_last=True)
+        .select(pl.col(name).cast(dtype) for name, dtype in COLUMNS.items())
+    )

@@ -1,0 +1,30 @@
+"""Runs a report by name."""
+
+from __future__ import annotations
+
+from core.clock import now
+from core.events import EventStore
+from metrics import REPORTS
+from metrics.coverage import compute_coverage
+from metrics.query import Query, validate
+from metrics.report import ReportResult
+
+
+def run_report(events: EventStore, name: str, query: Query) -> ReportResult:
+    """One report's rows with the coverage of its window.
+
+    Raises:
+        UsageError: No report has this name, or the query names something that the report does not have; the hint
+            lists what is valid.
+    """
+    report = REPORTS[name]
+    validate(query, dimensions=report.dimensions, report=report.key)
+    backend = events.backend()
+    return ReportResult(
+        report=report.key,
+        generated_at=now(),
+        window=(query.since, query.until),
+        rows=report.compute(backend, query),
+        coverage=compute_coverage(backend, query),
+        notes=report.remark(backend, query),
+    )

@@ -1,0 +1,83 @@
+"""The recurring work of a running server."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from core.clock import now
+from core.events import Connection
+from core.scheduler import Job, JobRun
+from incidents.opening import open_cases
+from incidents.people import SYSTEM
+from incidents.reviews import mirror_votes
+from ingest.inbox import Inbox
+from ingest.rollups import compact_rollups
+from ingest.schema import get_data_version
+from service.home import Home
+
+JOB_RUN_DAYS = 7
+
+
+def build_jobs(home: Home) -> list[Job]:
+    """All jobs of a home, in the order in which they first run."""
+    settings = home.settings
+    inbox = Inbox(settings.inbox)
+    opener = _CaseOpener(home)
+
+    def ingest() -> str:
+        summary = inbox.ingest_new(home.events, settings=settings)
+        if not summary.read:
+            return ""
+        return (
+            f"{summary.read} records read: {summary.turns} turns, {summary.checks} checks, {summary.labels} labels, "
+            f"{summary.duplicates} known already, {summary.rejected} rejected"
+        )
+
+    def mirror() -> str:
+        count = mirror_votes(home.records, home.events, settings=settings)
+        return f"{count} verdicts copied to the event store" if count else ""
+
+    return [
+        Job("ingest", settings.ingest.interval_s, ingest),
+        Job("verdicts", 2.0, mirror),
+        Job("cases", 2.0, opener.run),
+        Job("housekeeping", 600.0, lambda: keep_house(home)),
+    ]
+
+
+class _CaseOpener:
+    """Opens cases when, and only when, the data version has moved."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._version = -1
+
+    def run(self) -> str:
+        version = get_data_version(self._home.events)
+        if version == self._version:
+            return ""
+        count = open_cases(self._home.records, self._home.events, settings=self._home.settings, actor=SYSTEM)
+        self._version = version
+        return f"{count} cases opened" if count else ""
+
+
+def keep_house(home: Home) -> str:
+    """Sums up old rollup rows, forgets old job runs, and writes the log into the file."""
+
+    def work(connection: Connection) -> int:
+        connection.execute("DELETE FROM job_runs WHERE started_at < ?", [now() - timedelta(days=JOB_RUN_DAYS)])
+        return compact_rollups(connection, before=now() - timedelta(hours=1))
+
+    saved = home.events.write(work)
+    home.events.checkpoint()
+    return f"{saved} rollup rows saved" if saved else ""
+
+
+def record_run(home: Home, run: JobRun) -> None:
+    """Stores a job's outcome for the Sources page."""
+    home.events.write(
+        lambda connection: connection.execute(
+            "INSERT INTO job_runs VALUES (?, ?, ?, ?, ?)",
+            [run.key, run.started_at, run.seconds, run.message, run.error],
+        )
+    )

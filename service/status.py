@@ -1,0 +1,54 @@
+"""The state of a home: sources, jobs, stores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.clock import isoformat, now
+from ingest.schema import TABLES, get_data_version, has_demo_data
+from metrics.freshness import freshness
+from metrics.report import plain
+from service.home import Home
+
+
+def build_status(home: Home) -> dict[str, Any]:
+    """The document of `weir status --json` (contract section 6)."""
+    moment = now()
+    sources = []
+    for row in freshness(home.events).to_dicts():
+        last = row["last_event_at"]
+        sources.append(
+            {
+                "source": row["source"],
+                "format": row["format"],
+                "last_event_at": isoformat(last) if last else None,
+                "lag_s": round((moment - last).total_seconds(), 1) if last else None,
+                "checks": row["checks"],
+                "errors": row["errors"],
+                "rejected": row["rejected"],
+                "evaluated_share": row["evaluated_share"],
+            }
+        )
+    jobs = home.events.read(
+        "SELECT job, max(started_at) AS last_run_at, arg_max(seconds, started_at) AS seconds, "
+        "arg_max(message, started_at) AS message, arg_max(error, started_at) AS error "
+        "FROM job_runs GROUP BY job ORDER BY job"
+    )
+    counts = " UNION ALL ".join(_count_sql(table.name) for table in TABLES)
+    path = home.settings.events_path
+    stores = {
+        "events": {
+            "path": str(path),
+            "bytes": path.stat().st_size,
+            "data_version": get_data_version(home.events),
+            "is_demo": has_demo_data(home.events),
+            "rows": dict(home.events.read(counts).iter_rows()),
+        },
+        "records": {"dialect": home.records.engine.dialect.name},
+    }
+    return {"sources": sources, "jobs": [plain(row) for row in jobs.to_dicts()], "stores": stores}
+
+
+def _count_sql(table: str) -> str:
+    """Names of our own schema, never of a user."""
+    return f"SELECT '{table}' AS name, count(*) AS rows FROM {table}"  # noqa: S608  see above

@@ -1,0 +1,73 @@
+"""Photographs every page, light and dark, at two widths: `python -m tests.browser.screenshots FOLDER`."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+from playwright.sync_api import Browser, Page
+
+from core.settings import load_settings
+from dashboard.navigation import PAGES
+from incidents.cases import open_cases
+from incidents.people import SYSTEM
+from ingest.demo.fill import fill_demo
+from service.home import open_home
+from tests.browser.serving import (
+    WAIT_MS,
+    Server,
+    launch,
+    open_page,
+    press_and_wait,
+    serve,
+    settle_drawing,
+    start_reviewing,
+)
+
+WIDTHS = (1440, 1024)
+THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+DAYS = 30
+
+
+def main(folder: Path) -> None:
+    """Serves demo data and writes `<page>-<theme>-<width>.png` into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        home = Path(temporary) / "home"
+        settings = load_settings(home)
+        with open_home(settings) as opened:
+            fill_demo(opened.events, settings=settings, days=DAYS, seed=1)
+            open_cases(opened.records, opened.events, settings=settings, actor=SYSTEM)
+        with serve(home) as server, launch() as browser:
+            for theme in THEMES:
+                for width in WIDTHS:
+                    _photograph(browser, server, folder, theme=theme, width=width)
+
+
+def _photograph(browser: Browser, server: Server, folder: Path, *, theme: Literal["light", "dark"], width: int) -> None:
+    context = browser.new_context(
+        viewport={"width": width, "height": 1000}, color_scheme=theme, timezone_id="UTC", locale="en-GB"
+    )
+    context.set_default_timeout(WAIT_MS)
+    page = context.new_page()
+    for spec in PAGES.values():
+        open_page(page, server, f"{spec.url_path}?window=7d")
+        _save(page, folder / f"{spec.key}-{theme}-{width}.png")
+    open_page(page, server, "filters?window=7d&show=blocklist")
+    _save(page, folder / f"filters-one-{theme}-{width}.png")
+    open_page(page, server, "triage")
+    start_reviewing(page)
+    press_and_wait(page, "v", ".st-key-triage_conversation [data-testid=stText]")
+    _save(page, folder / f"triage-case-{theme}-{width}.png")
+    context.close()
+
+
+def _save(page: Page, path: Path) -> None:
+    settle_drawing(page)
+    page.screenshot(path=path)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

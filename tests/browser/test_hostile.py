@@ -1,0 +1,114 @@
+"""A hostile turn is only text: on every page, revealed or not, and in every export."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from dashboard.navigation import PAGES
+from incidents.exports import EXPORTS
+from tests.browser.serving import Server, open_page, press_and_wait, settle
+from tests.browser.traffic import HOSTILE, MEGABYTE, append_lines
+
+pytestmark = pytest.mark.browser
+
+MARKUP = ("<script", "<img", "](http", "](javascript", "\u202e", "\x1b")
+INJECTED = "img[src='x'], img[src*='evil'], [src*='evil'], a[href*='javascript'], a[href*='evil'], .katex"
+
+
+@pytest.fixture
+def watched(page: Page, server: Server) -> Page:
+    """A page that fails the test when anything but text comes of what was logged."""
+    page.foreign = []  # type: ignore[attr-defined]  # kept on the page that it is about
+    host = urlsplit(server.address).netloc
+
+    def note_request(url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https", "ws", "wss") and parts.netloc != host:
+            page.foreign.append(url)  # type: ignore[attr-defined]  # see above
+
+    page.on("request", lambda request: note_request(request.url))
+    page.on("websocket", lambda socket: note_request(socket.url))
+    page.on("dialog", lambda dialog: page.foreign.append(dialog.message))  # type: ignore[attr-defined]  # see above
+    return page
+
+
+def assert_inert(page: Page) -> None:
+    """Nothing was run, loaded or built from logged text, and nothing on the page reorders it."""
+    assert page.evaluate("window.pwned") is None
+    assert page.foreign == []  # type: ignore[attr-defined]  # see the fixture
+    assert page.locator(INJECTED).count() == 0
+    text = page.locator("body").inner_text()
+    assert not set(text) & set("\u202e\x1b\x00")
+    assert "pwned" not in page.title()
+
+
+@pytest.mark.parametrize("key", list(PAGES))
+def test_every_page_is_inert(server: Server, watched: Page, key: str) -> None:
+    open_page(watched, server)
+    open_page(watched, server, PAGES[key].url_path)
+    expect(watched.get_by_text("could not be shown")).to_have_count(0)
+    assert_inert(watched)
+
+
+def test_a_filter_with_a_hostile_name_is_inert(server: Server, watched: Page) -> None:
+    open_page(watched, server)
+    open_page(watched, server, "filters")
+    watched.locator(".st-key-show input").click()
+    watched.get_by_role("option").filter(has_text="pwned").click()
+    watched.locator(".st-key-newest_triggers").wait_for()
+    settle(watched)
+    assert_inert(watched)
+
+
+@pytest.mark.parametrize("request_id", ["hostile", "long"])
+def test_a_revealed_turn_is_inert(server: Server, watched: Page, request_id: str) -> None:
+    open_page(watched, server)
+    open_page(watched, server, f"triage?request={request_id}")
+    watched.locator(".st-key-triage_save").wait_for()
+    press_and_wait(watched, "v", ".st-key-triage_conversation :text('onerror=')")
+    assert_inert(watched)
+    if request_id == "long":
+        expect(watched.locator(".st-key-triage_conversation")).to_contain_text(
+            f"of {MEGABYTE + len(HOSTILE):,} characters"
+        )
+        with watched.expect_download() as started:
+            watched.get_by_role("button", name="Whole text").locator("visible=true").first.click()
+        whole = started.value.path().read_text(encoding="utf-8")
+        assert len(whole) >= MEGABYTE
+
+
+def test_a_hostile_verdict_is_inert_in_every_export(server: Server, watched: Page, tmp_path: Path) -> None:
+    labels = [
+        {"request_id": "hostile", "harmful": False},
+        {"request_id": "r-001", "harmful": True, "revision": f"Better. {HOSTILE}"},
+    ]
+    common = {"ts": "2026-01-01T00:00:00Z", "reviewer": HOSTILE, "selection": "priority", "critique": HOSTILE}
+    log = tmp_path / "verdicts.jsonl"
+    append_lines(log, [{**common, **label} for label in labels])
+    server.weir("labels", "import", str(log))
+    for name in EXPORTS:
+        folder = tmp_path / name
+        server.weir("export", name, "--out", str(folder), "--split", "train=1.0")
+        rows = [json.loads(line) for line in (folder / "train.jsonl").read_bytes().split(b"\n") if line]
+        assert rows, name
+        assert any(
+            HOSTILE in json.dumps(row, ensure_ascii=False).replace("\\u0000", "\x00").replace("\\u001b", "\x1b")
+            for row in rows
+        ), name
+        card = (folder / "README.md").read_text(encoding="utf-8")
+        assert not any(markup in card for markup in MARKUP), name
+        for described in ("manifest.json", "croissant.json"):
+            text = (folder / described).read_text(encoding="utf-8")
+            assert json.loads(text)
+            assert text.isascii(), (name, described)
+    open_page(watched, server)
+    open_page(watched, server, "feedback?window=all")
+    watched.locator(".st-key-feedback_reveal button:visible").click()
+    watched.locator(".st-key-feedback_reveal :text('Revealed')").locator("visible=true").first.wait_for()
+    settle(watched)
+    assert_inert(watched)

@@ -1,0 +1,73 @@
+"""A power cut at any moment of an ingest: nothing is lost, nothing is doubled."""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+from pathlib import Path
+
+import pytest
+
+from core.events import EventStore
+from core.settings import Settings
+from ingest.inbox import Inbox
+from ingest.schema import create_tables
+from tests.ingest.kill_worker import ingest_inbox
+from tests.ingest.logs import make_check, make_turn, read_store, to_jsonl
+
+ROUNDS = 50
+
+
+def test_kill_at_random_points__same_store_as_an_undisturbed_one(tmp_path: Path) -> None:
+    chance = random.Random(7)
+    home = tmp_path / "home"
+    inbox = home / "inbox"
+    inbox.mkdir(parents=True)
+    records, turns = 0, 0
+    checks_log, turns_log = inbox / "checks.jsonl", inbox / "turns.jsonl"
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload([ingest_inbox.__module__])
+    interrupted = 0
+    for round_number in range(ROUNDS):
+        with checks_log.open("ab") as file:
+            file.write(to_jsonl([make_check(records + number, content="x" * 500) for number in range(400)]))
+            records += 400
+            if round_number % 10 == 0:
+                file.write(b"broken line %d\n" % round_number)
+        with turns_log.open("ab") as file:
+            file.write(to_jsonl([make_turn(turns + number) for number in range(200)]))
+            turns += 200
+        progress, other_end = processes.Pipe()
+        worker = processes.Process(target=ingest_inbox, args=(home, other_end), daemon=True)
+        worker.start()
+        other_end.close()
+        assert progress.recv() == "started"
+        interrupted += not progress.poll(chance.uniform(0.0, 0.25))
+        worker.kill()
+        worker.join()
+    assert interrupted > ROUNDS / 5
+
+    settings = Settings().model_copy(update={"home": home})
+    survivor = EventStore(settings.events_path)
+    Inbox(settings.inbox).ingest_new(survivor, settings=settings)
+    undisturbed = EventStore(tmp_path / "undisturbed.duckdb")
+    create_tables(undisturbed)
+    Inbox(settings.inbox).ingest_new(undisturbed, settings=settings)
+    assert survivor.read("SELECT count(*) FROM checks").item() == records
+    assert survivor.read("SELECT count(*) FROM quarantine").item() == ROUNDS // 10
+    assert read_store(survivor) == read_store(undisturbed)
+    survivor.close()
+    undisturbed.close()
+
+
+@pytest.mark.parametrize("table", ["checks", "check_rollup", "turns", "checkpoints", "ingests"])
+def test_failure_while_storing__leaves_nothing_behind(table: str, events: EventStore, settings: Settings) -> None:
+    settings.inbox.mkdir()
+    (settings.inbox / "a.jsonl").write_bytes(to_jsonl([make_check(number) for number in range(5)]))
+    events.write(lambda connection: connection.execute(f"ALTER TABLE {table} RENAME TO hidden"))
+    with pytest.raises(Exception, match=table):
+        Inbox(settings.inbox).ingest_new(events, settings=settings)
+    events.write(lambda connection: connection.execute(f"ALTER TABLE hidden RENAME TO {table}"))
+    for name in ("checks", "turns", "check_rollup", "turn_rollup", "ingests", "checkpoints"):
+        assert events.read(f"SELECT count(*) FROM {name}").item() == 0, name
+    assert Inbox(settings.inbox).ingest_new(events, settings=settings).checks == 5

@@ -1,0 +1,37 @@
+"""A home to run commands on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from core.settings import load_settings
+from service.home import Home, open_home
+from tests.service.commands import SAMPLES, run
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_environment() -> Iterator[None]:
+    """Settings of the developer's shell must not reach the commands."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("WEIR_")]:
+            patch.delenv(name)
+        yield
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    """An empty home."""
+    with open_home(load_settings(tmp_path / "home")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """A home with the sample logs, for commands that only read."""
+    with open_home(load_settings(tmp_path_factory.mktemp("library") / "home")) as opened:
+        assert run("ingest", str(SAMPLES), home=opened).status == 0
+        yield opened
