@@ -4,7 +4,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 WEIR_HOME ?= .weir
 PORT ?= 8501
-export WEIR_HOME
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check format lock benchmark screenshots clean
@@ -21,14 +20,14 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
+run: export WEIR_HOME := $(WEIR_HOME)
 run: setup ## load demo traffic and sample_logs/, then serve the dashboard
 	@test -f $(WEIR_HOME)/events.duckdb || { echo "Simulating 30 days of traffic (demo data) ..."; $(BIN)/weir demo > /dev/null; }
 	@$(BIN)/weir ingest sample_logs > /dev/null
 	@$(BIN)/weir serve --port $(PORT)
 
 test: setup ## run the whole test suite, browser tests included when Chromium is there
-	$(BIN)/python -m pytest --ignore tests/incidents
-	$(BIN)/python -m pytest -p no:randomly tests/incidents
+	$(BIN)/python -m pytest
 
 check: setup ## lint, formatting, types, import rules
 	$(BIN)/ruff check .

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,15 +10,6 @@ import pytest
 from core.settings import load_settings
 from service.home import Home, open_home
 from tests.service.commands import SAMPLES, run
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _own_environment() -> Iterator[None]:
-    """Settings of the developer's shell must not reach the commands."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("WEIR_")]:
-            patch.delenv(name)
-        yield
 
 
 @pytest.fixture
