@@ -13,7 +13,7 @@ from ingest.batch import Batch, IngestSummary
 from ingest.detect import detect_format
 from ingest.formats import FORMATS, LogFormat
 from ingest.load import load_batch
-from ingest.sources.files import Chunk, Kind, read_chunks, read_sample, sniff_kind
+from ingest.sources.files import Chunk, Kind, read_ahead, read_chunks, read_sample, sniff_kind
 
 Progress = Callable[[Path, int, int], None]
 
@@ -85,7 +85,8 @@ def ingest_file(
     log_format = choose_format(path, kind, format_key)
     size = path.stat().st_size
     fault = ""
-    for chunk in read_chunks(path, kind, chunk_bytes=settings.ingest.chunk_mb << 20, is_final=True):
+    chunks = read_chunks(path, kind, chunk_bytes=settings.ingest.chunk_mb << 20, is_final=True)
+    for chunk in read_ahead(chunks):
         batch = to_batch(chunk, source or log_format.key, path)
         summary.add(events.write(partial(load_batch, log_format=log_format, batch=batch, settings=settings)))
         fault = chunk.fault

@@ -18,7 +18,7 @@ from ingest.batch import IngestSummary
 from ingest.files import choose_format, to_batch
 from ingest.formats import LogFormat
 from ingest.load import load_batch
-from ingest.sources.files import Chunk, Kind, read_chunks, sniff_kind
+from ingest.sources.files import Chunk, Kind, read_ahead, read_chunks, sniff_kind
 
 _HEAD_BYTES = 4096
 _IGNORED_SUFFIXES = (".tmp", ".part", ".swp", "~")
@@ -103,7 +103,7 @@ class Inbox:
             chunk_bytes=settings.ingest.chunk_mb << 20,
             is_final=not kind.can_grow,
         )
-        for chunk in chunks:
+        for chunk in read_ahead(chunks):
             summary.add(_commit(events, path, kind, log_format, chunk, self._source(path) or log_format.key, settings))
         if summary.read:
             summary.files = 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -170,6 +171,15 @@ def read_chunks(
         yield Chunk(records, size, records.line_count)
     else:
         yield from _read_text(path, kind, offset, line_no, chunk_bytes, is_final)
+
+
+def read_ahead(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    """The same chunks; the next one is read while the last one is being stored."""
+    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as pool:
+        ahead = pool.submit(next, chunks, None)
+        while (chunk := ahead.result()) is not None:
+            ahead = pool.submit(next, chunks, None)
+            yield chunk
 
 
 def _read_text(path: Path, kind: Kind, offset: int, line_no: int, chunk_bytes: int, is_final: bool) -> Iterator[Chunk]:
