@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,11 +15,48 @@ import duckdb
 import ibis
 import polars as pl
 from ibis.backends.duckdb import Backend
+from ibis.expr.operations import Relation
 
 from core.errors import StoreBusyError
 
 T = TypeVar("T")
 Connection = duckdb.DuckDBPyConnection
+
+
+class _Memory:
+    """What every thread's backend looks up: schemas of tables, and SQL of expressions. Both cost more than most queries."""
+
+    def __init__(self) -> None:
+        self.schemas: dict[str, ibis.Schema] = {}
+        self.get_sql = lru_cache(maxsize=1024)(_compile)
+
+    def clear(self) -> None:
+        """Forgets all, and lets go of the cursors that expressions hold."""
+        self.schemas.clear()
+        self.get_sql.cache_clear()
+
+
+def _compile(expression: Relation) -> str:
+    return str(ibis.to_sql(expression.to_expr(), dialect="duckdb", pretty=False))
+
+
+class _Backend(Backend):  # type: ignore[misc]  # Ibis has no types
+    """Ibis on DuckDB, compiling an expression that comes again only once."""
+
+    memory: _Memory
+
+    def get_schema(self, table_name: str, **location: Any) -> ibis.Schema:
+        """The table's columns; tables change only when a store is opened."""
+        schema = self.memory.schemas.get(table_name)
+        if schema is None:
+            schema = self.memory.schemas[table_name] = super().get_schema(table_name, **location)
+        return schema
+
+    def compile(self, expr: ibis.Expr, /, **options: Any) -> str:
+        """The SQL of `expr`."""
+        if any(value is not None for value in options.values()):
+            return str(super().compile(expr, **options))
+        return self.memory.get_sql(expr.op())
 
 
 class EventStore:
@@ -56,6 +94,7 @@ class EventStore:
             ) from error
         self._write_lock = threading.RLock()
         self._local = threading.local()
+        self._memory = _Memory()
 
     def cursor(self) -> Connection:
         """This thread's own cursor; made on first use."""
@@ -74,7 +113,8 @@ class EventStore:
         """An Ibis backend on this thread's cursor."""
         backend: Backend | None = getattr(self._local, "backend", None)
         if backend is None:
-            backend = ibis.duckdb.from_connection(self.cursor())
+            backend = _Backend.from_connection(self.cursor())
+            backend.memory = self._memory
             self._local.backend = backend
         return backend
 
@@ -103,4 +143,5 @@ class EventStore:
 
     def close(self) -> None:
         """Closes the file for every thread."""
+        self._memory.clear()
         self._connection.close()
