@@ -46,6 +46,7 @@ benchmark: setup ## ingest against DuckDB's bare reader, and the Overview's quer
 	$(BIN)/python -m benchmarks.ingest
 	$(BIN)/python -m benchmarks.overview
 	$(BIN)/python -m benchmarks.intake
+	$(BIN)/python -m benchmarks.live
 
 screenshots: setup ## photograph every page, light and dark, into docs/screenshots
 	$(BIN)/python -m tests.browser.screenshots docs/screenshots

@@ -69,7 +69,7 @@ def serve(home: Path) -> Iterator[Server]:
         process = subprocess.Popen(
             [*weir_command(), "serve", "--port", str(port), "--home", str(home)],
             cwd=ROOT,
-            env={**environment, "WEIR_INGEST__INTERVAL_S": "0.5"},
+            env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,
         )
