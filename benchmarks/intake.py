@@ -1,6 +1,6 @@
 """Rows a second that the HTTP intake makes durable: batches from several clients against a real server.
 
-Run: python -m benchmarks.intake [--clients 4] [--batches 50] [--size 500]
+Run: python -m benchmarks.intake [--clients 16] [--batches 50] [--size 500]
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def post_all(address: str, batches: list[bytes]) -> list[float]:
 def main() -> None:
     """Prints a table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clients", type=int, default=4)
+    parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--batches", type=int, default=50)
     parser.add_argument("--size", type=int, default=500)
     asked = parser.parse_args()
@@ -93,7 +93,7 @@ def main() -> None:
         home = folder / "home"
         home.mkdir()
         with serve(home) as address:
-            for clients in (1, asked.clients):
+            for clients in (1, 4, asked.clients):
                 work = []
                 for _ in range(clients):
                     work.append(make_batches(folder, first=first, count=asked.batches, size=asked.size))

@@ -319,10 +319,13 @@ def _drop_known(connection: Connection, table: str, key: str) -> None:
 
     Only the batch's own span of time is searched: a copy has the time of its original.
     """
-    connection.execute(f"""
+    connection.execute(
+        f"""
         CREATE OR REPLACE TEMP TABLE known AS
         SELECT old.{key} AS key FROM {table} old SEMI JOIN new_{table} n ON n.{key} = old.{key}
-        WHERE old.ts BETWEEN (SELECT min(ts) FROM new_{table}) AND (SELECT max(ts) FROM new_{table})""")
+        WHERE old.ts BETWEEN ? AND ?""",
+        connection.execute(f"SELECT min(ts), max(ts) FROM new_{table}").fetchall()[0],
+    )
     connection.execute(f"DELETE FROM new_{table} WHERE {key} IN (SELECT key FROM known)")
     connection.execute(f"""
         DELETE FROM new_{table} WHERE rowid IN (

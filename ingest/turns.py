@@ -61,11 +61,16 @@ def _gather(connection: Connection, table: str, facts: list[str] | tuple[str, ..
 
 def _merge(connection: Connection, *, ingest_id: int, source: str) -> int:
     compared = ", ".join(["request_id", "ts", *_FACTS, "is_logged"])
-    connection.execute(f"""
+    # As constants, not as subqueries: only then does the scan skip what lies outside.
+    span = connection.execute(
+        f"SELECT min(ts) - {JOIN_WINDOW} AS start, max(ts) + {JOIN_WINDOW} AS stop FROM new_turns"
+    ).fetchall()[0]
+    connection.execute(
+        """
         CREATE OR REPLACE TEMP TABLE known_turns AS
-        SELECT o.* FROM turns o SEMI JOIN new_turns n USING (request_id)
-        WHERE o.ts BETWEEN (SELECT min(ts) FROM new_turns) - {JOIN_WINDOW}
-                       AND (SELECT max(ts) FROM new_turns) + {JOIN_WINDOW}""")
+        SELECT o.* FROM turns o SEMI JOIN new_turns n USING (request_id) WHERE o.ts BETWEEN ? AND ?""",
+        span,
+    )
     has_known = connection.execute("SELECT count(*) > 0 FROM known_turns").fetchall()[0][0]
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE changed_turns AS
@@ -87,9 +92,8 @@ def _merge(connection: Connection, *, ingest_id: int, source: str) -> int:
             f"""
             UPDATE turns SET {updates}, ingest_id = $ingest FROM changed_turns c
             WHERE c.is_known AND turns.request_id = c.request_id
-              AND turns.ts BETWEEN (SELECT min(ts) FROM new_turns) - {JOIN_WINDOW}
-                               AND (SELECT max(ts) FROM new_turns) + {JOIN_WINDOW}""",
-            {"ingest": ingest_id},
+              AND turns.ts BETWEEN $start AND $stop""",
+            {"ingest": ingest_id, "start": span[0], "stop": span[1]},
         )
     connection.execute(
         f"INSERT INTO turns ({compared}, source, ingest_id) "
