@@ -285,8 +285,7 @@ def _append_checks(context: _Context, select: str, scores: str) -> int:
     _drop_known(connection, "checks", "check_id")
     names = [name for name in CHECKS.names() if name not in {"source", "ingest_id"}]
     count: int = connection.execute(
-        f"INSERT INTO checks ({', '.join(names)}, source, ingest_id) "
-        f"SELECT {', '.join(names)}, ?, ? FROM new_checks",
+        f"INSERT INTO checks ({', '.join(names)}, source, ingest_id) SELECT {', '.join(names)}, ?, ? FROM new_checks",
         [context.source, context.ingest_id],
     ).fetchall()[0][0]
     if not count:
