@@ -19,6 +19,7 @@ from core.errors import AppError, UsageError
 from core.settings import describe, load_settings
 from service import render
 from service.arguments import build_query, find_home_argument, get_operator, parse_split
+from service.constitution_commands import GROUPS
 from service.invocation import (
     INVOCATION,
     Invocation,
@@ -48,8 +49,8 @@ app = typer.Typer(
 )
 labels_app = typer.Typer(help="Human verdicts.", no_args_is_help=True)
 quarantine_app = typer.Typer(help="Rejected records.", no_args_is_help=True)
-app.add_typer(labels_app, name="labels")
-app.add_typer(quarantine_app, name="quarantine")
+for name, group in {"labels": labels_app, "quarantine": quarantine_app, **GROUPS}.items():
+    app.add_typer(group, name=name)
 
 
 @app.command()

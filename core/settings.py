@@ -59,6 +59,20 @@ class StoreSettings(_Section):
     records_url: str = Field("", description="SQLAlchemy URL of the decision store; empty for SQLite in the home")
 
 
+class CritiqueSettings(_Section):
+    """The model that answers suites, criticises and revises; off without an address."""
+
+    base_url: str = Field(
+        "", description="address of an OpenAI-compatible endpoint, for example http://127.0.0.1:8000/v1; empty = off"
+    )
+    api_key: SecretStr | None = Field(None, description="key of the endpoint")
+    model: str = Field("", description="model that the endpoint runs")
+    requests_per_minute: int = Field(60, ge=1, description="most requests a minute")
+    max_output_tokens: int = Field(512, ge=16, description="longest answer, in tokens")
+    input_price: float = Field(0.0, ge=0, description="price of a million tokens read, for the estimate")
+    output_price: float = Field(0.0, ge=0, description="price of a million tokens written, for the estimate")
+
+
 class ServeSettings(_Section):
     """The server."""
 
@@ -98,6 +112,7 @@ class Settings(BaseSettings):
     cases: CaseSettings = CaseSettings()
     store: StoreSettings = StoreSettings()
     serve: ServeSettings = ServeSettings()
+    critique: CritiqueSettings = CritiqueSettings()
 
     @classmethod
     def settings_customise_sources(

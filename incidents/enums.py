@@ -53,6 +53,7 @@ class OpenedBy(GuidedEnum):
     ENFORCED_TRIGGER = "enforced_trigger", "Enforced trigger", "A filter fired and its decision took effect."
     TRIGGER = "trigger", "Trigger", "A filter fired, possibly without effect (shadow or annotation)."
     SAMPLE = "sample", "Random sample", "Drawn at random, so that error rates can be estimated without bias."
+    STRESS_TEST = "stress_test", "Stress test", "The turn answers an adversarial prompt of a suite."
 
 
 class VerdictReason(GuidedEnum):

@@ -152,3 +152,57 @@ class Progress(Record, table=True):
 
     name: str = Field(primary_key=True)
     position: int = Field(sa_type=sa.BigInteger)
+
+
+class ConstitutionVersion(Record, table=True):
+    """One version of the constitution, whole, as its file held it."""
+
+    __tablename__ = "constitution_versions"
+
+    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    at: NaiveDatetime
+    author: str
+    note: str = Field(sa_type=sa.Text)
+    digest: str
+    content: str = Field(sa_type=sa.Text)
+
+
+class SuitePrompt(Record, table=True):
+    """One adversarial prompt of a stress-test suite, with the principle that it attacks."""
+
+    __tablename__ = "suite_prompts"
+
+    suite: str = Field(primary_key=True)
+    prompt_id: str = Field(primary_key=True)
+    principle_id: str
+    attack: str
+    prompt: str = Field(sa_type=sa.Text)
+    position: int
+
+
+class Revision(Record, table=True):
+    """What a critique model said about one answer and how it would rewrite it; trains nothing before people accept it."""
+
+    __tablename__ = "revisions"
+    __table_args__ = (sa.UniqueConstraint("request_id", "principle_id", "constitution_version"),)
+
+    revision_id: int | None = Field(default=None, primary_key=True)
+    request_id: str
+    suite: str = Field(index=True)
+    arm: str
+    principle_id: str
+    constitution_version: int
+    model: str
+    created_at: NaiveDatetime
+    prompt: str = Field(sa_type=sa.Text)
+    response: str = Field(sa_type=sa.Text)
+    is_violation: bool | None
+    critique: str = Field(sa_type=sa.Text)
+    revision: str | None = Field(sa_type=sa.Text)
+    is_still_violation: bool | None
+    input_tokens: int
+    output_tokens: int
+    state: str
+    decided_by: str | None = None
+    decided_at: NaiveDatetime | None = None
+    final: str | None = Field(default=None, sa_type=sa.Text)

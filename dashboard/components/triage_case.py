@@ -14,6 +14,7 @@ from dashboard.components.triage_evidence import list_matches, list_reports, lis
 from dashboard.text import inert
 from dashboard.theme import format_duration, format_time
 from incidents.cases import CaseView
+from incidents.constitution.principles import list_principle_ids
 from incidents.enums import CaseState, EscalationReason, VerdictReason
 from ingest.crosswalk import HAZARDS
 
@@ -47,6 +48,7 @@ def render(desk: Desk, case_id: str, *, shortcuts: bool, zone: ZoneInfo) -> None
             desk.draft(case),
             categories=HAZARDS,
             reasons=list(VerdictReason),
+            principles={name: name for name in list_principle_ids(desk.home.settings)},
             shortcuts=shortcuts,
             disabled=not can_judge,
             on_change=partial(desk.keep, case),

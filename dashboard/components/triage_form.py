@@ -38,6 +38,7 @@ def render(
     *,
     categories: Mapping[str, str],
     reasons: Sequence[GuidedEnum],
+    principles: Mapping[str, str],
     shortcuts: bool,
     disabled: bool,
     on_change: Callable[[Mapping[str, Any]], None],
@@ -49,6 +50,7 @@ def render(
         draft: What was entered so far.
         categories: Canonical hazard to title.
         reasons: What may be chosen as a reason.
+        principles: Id of each principle to its title; empty without a constitution, when any id may be written.
         shortcuts: Keys work; false while a dialog is open.
         disabled: The reviewer may look but not judge.
         on_change: Keeps what the input fields hold, and these changes.
@@ -87,7 +89,10 @@ def render(
         titles = {item.value: item.title for item in reasons}
         fields.choice("reason", "Reason", titles)
     with principle:
-        fields.line("principle_id", "Principle", "for example P-7")
+        if principles:
+            fields.choice("principle_id", "Principle", principles)
+        else:
+            fields.line("principle_id", "Principle", "for example P-7")
     guidance = {item.value: item.guidance for item in reasons}
     # Always one line of the full width, so that choosing a reason moves nothing.
     st.caption(guidance.get(draft.reason, "Each reason has a sentence that says when to choose it."))
