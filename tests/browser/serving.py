@@ -142,6 +142,8 @@ def start_reviewing(page: Page) -> None:
 def press_and_wait(page: Page, key: str, selector: str) -> None:
     """Presses a key, once the buttons that listen for it are there, and waits for what it must bring about."""
     settle(page)
+    button = f"button:not([disabled]) kbd[aria-label='Shortcut {key.capitalize()}']"
+    page.locator(button).locator("visible=true").first.wait_for()
     page.keyboard.press(key)
     page.locator(selector).first.wait_for()
     settle(page)
