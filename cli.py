@@ -33,6 +33,7 @@ from service.invocation import (
 )
 from service.options import FilterOption, HomeOption, JsonOption, SeedOption, SinceOption, UntilOption
 from service.remote import CommandResult, call, check_unserved, find_address, read_stdin
+from service.report_command import print_report
 
 if TYPE_CHECKING:
     from service.home import Home
@@ -49,6 +50,7 @@ app = typer.Typer(
 )
 labels_app = typer.Typer(help="Human verdicts.", no_args_is_help=True)
 quarantine_app = typer.Typer(help="Rejected records.", no_args_is_help=True)
+app.command("report")(print_report)
 for name, group in {"labels": labels_app, "quarantine": quarantine_app, **GROUPS}.items():
     app.add_typer(group, name=name)
 
@@ -139,32 +141,6 @@ def formats(_home: HomeOption = None, as_json: JsonOption = False) -> None:
         for key, entry in FORMATS.items()
     ]
     emit(as_json, {"formats": rows}, lambda out: render.print_rows(rows, out))
-
-
-@app.command()
-def report(
-    name: Annotated[str, typer.Argument(help="Report; see docs/reports.md.")],
-    by: Annotated[list[str] | None, typer.Option(help="Dimension to group by; repeat for several.")] = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    filters: FilterOption = None,
-    home: HomeOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Prints one report's numbers with intervals and coverage. Example: weir report errors --by filter_name --json"""
-    from service.reports import run_home_report
-
-    with opened_home(home) as opened:
-        query = build_query(opened.settings, since=since, until=until, filters=filters, by=by)
-        document: Any = run_home_report(opened, name, query).to_json()
-
-    def show(out: TextIO) -> None:
-        render.print_rows(document["rows"], out, title=name)
-        render.print_pairs({"coverage": document["coverage"]}, out)
-        for note in document["notes"]:
-            render.print_pairs({"note": note}, out)
-
-    emit(as_json, document, show)
 
 
 @app.command()

@@ -245,6 +245,28 @@ def escalation_times(
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
+def handling_times(
+    records: RecordStore, *, since: datetime | None = None, until: datetime | None = None
+) -> pl.DataFrame:
+    """How long decided cases took, by the window of their turns.
+
+    Returns:
+        One row per decided case: request_id, category (people's), handled_s (seconds from opening to the verdict).
+    """
+    query = select(Case.request_id, Case.verdict_category, Case.opened_at, Case.decided_at).where(
+        col(Case.decided_at).is_not(None)
+    )
+    if since is not None:
+        query = query.where(col(Case.turn_at) >= since)
+    if until is not None:
+        query = query.where(col(Case.turn_at) < until)
+    with records.session() as session:
+        found = session.exec(query.order_by(col(Case.request_id))).all()
+    rows = [(turn, category, (end - start).total_seconds()) for turn, category, start, end in found if end]
+    schema = {"request_id": pl.String, "category": pl.String, "handled_s": pl.Float64}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
 def _measure(case: Case) -> tuple[str, str | None, float | None, float | None]:
     start = case.escalated_at or case.opened_at
     waited = [(end - start).total_seconds() if end else None for end in (case.acked_at, case.decided_at)]

@@ -1,7 +1,20 @@
 """Canonical rows to numbers."""
 
 from core.registry import Registry
-from metrics import errors, escalations, funnel, latency, outcomes, prevalence, triggers
+from metrics import (
+    agreement,
+    errors,
+    escalations,
+    experiment,
+    funnel,
+    latency,
+    outcomes,
+    prevalence,
+    shadow,
+    thresholds,
+    transparency,
+    triggers,
+)
 from metrics.report import Report
 
 REPORTS: Registry[Report] = Registry(
@@ -13,4 +26,9 @@ REPORTS: Registry[Report] = Registry(
     outcomes.REPORT,
     funnel.REPORT,
     latency.REPORT,
+    thresholds.REPORT,
+    shadow.REPORT,
+    experiment.REPORT,
+    agreement.REPORT,
+    transparency.REPORT,
 )

@@ -8,11 +8,11 @@ import polars as pl
 from ibis.backends import BaseBackend
 from ibis.expr.types import Table
 
-from metrics.consensus import consensus
 from metrics.estimate import wilson
 from metrics.events import fetch, turns, within
 from metrics.query import TURN_DIMENSIONS, Query
 from metrics.report import Report
+from metrics.reviews import keep_category
 
 
 def escalated_turns(backend: BaseBackend, query: Query) -> Table:
@@ -21,25 +21,14 @@ def escalated_turns(backend: BaseBackend, query: Query) -> Table:
     A turn was handed to a person when its outcome says so, or when a check of the window escalated it and that
     took effect.
     """
-    is_by_category = "category" in query.columns()
-    plain_filters = tuple(pair for pair in query.filters if pair[0] != "category")
-    table = turns(backend, replace(query, filters=plain_filters))
+    table = turns(backend, replace(query, filters=query.without("category")))
     checks = within(backend.table("checks"), "ts", query.since, query.until)
     handed = checks.filter(checks.decision == "escalate", checks.enforced).select("request_id").distinct()
     table = table.left_join(handed, "request_id")
     table = table.mutate(
         escalated=(table.outcome == "human_escalation").fill_null(False) | table.request_id_right.notnull()
     ).drop("request_id_right")
-    if not is_by_category:
-        return table
-    verdicts = consensus(backend)
-    verdicts = verdicts.filter(verdicts.filter_name.isnull()).select("request_id", "category")
-    table = table.left_join(verdicts, "request_id").drop("request_id_right")
-    wanted = query.alternatives().get("category")
-    if wanted is None:
-        return table
-    is_wanted = table.category.isin([value for value in wanted if value])
-    return table.filter(is_wanted | table.category.isnull() if "" in wanted else is_wanted)
+    return keep_category(backend, table, query)
 
 
 def compute(backend: BaseBackend, query: Query) -> pl.DataFrame:

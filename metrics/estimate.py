@@ -27,6 +27,9 @@ RATE = pl.Struct(
 """estimate and interval in 0..1, null below the minimum sample; numerator and denominator weighted where sampled;
 n = things actually counted or reviewed in the denominator."""
 
+MEASURE = pl.Struct({"estimate": pl.Float64, "low": pl.Float64, "high": pl.Float64, "method": pl.String, "n": pl.Int64})
+"""A number that is no share, such as a difference or a coefficient, with its interval; n = things that it rests on."""
+
 
 def wilson(frame: pl.DataFrame, *, numerator: str, denominator: str, min_sample: int, confidence: float) -> pl.Series:
     """Rates of two count columns of things that were all observed.

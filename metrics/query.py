@@ -39,6 +39,9 @@ class Query:
         min_sample: Reviews below which a rate's estimate is null.
         confidence: Level of the intervals.
         layers: Layers in cascade order.
+        field: What of a vote `agreement` compares.
+        pair: Reference and candidate of `shadow`, each `filter_name@version` or a filter's name; None = what runs in
+            shadow against what is enforced.
     """
 
     by: tuple[str, ...] = ()
@@ -48,6 +51,8 @@ class Query:
     min_sample: int = 5
     confidence: float = 0.95
     layers: tuple[str, ...] = DEFAULT_LAYERS
+    field: str = "harmful"
+    pair: tuple[str, str] | None = None
 
     def columns(self) -> frozenset[str]:
         """Every dimension that the question names."""
@@ -59,6 +64,14 @@ class Query:
         for name, value in self.filters:
             grouped[name] = (*grouped.get(name, ()), value)
         return grouped
+
+    def of(self, *names: str) -> tuple[tuple[str, str], ...]:
+        """Its filters on these dimensions."""
+        return tuple(pair for pair in self.filters if pair[0] in names)
+
+    def without(self, *names: str) -> tuple[tuple[str, str], ...]:
+        """Its filters on all other dimensions."""
+        return tuple(pair for pair in self.filters if pair[0] not in names)
 
 
 def validate(query: Query, *, dimensions: tuple[str, ...], report: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import polars as pl
@@ -9,7 +10,7 @@ from ibis.backends import BaseBackend
 from ibis.expr.types import Table
 
 from metrics.consensus import consensus
-from metrics.events import fetch, within
+from metrics.events import fetch, matching, within
 from metrics.query import Query
 
 # A turn's own time may differ from that of its checks.
@@ -48,6 +49,19 @@ def add_conversation(backend: BaseBackend, table: Table, query: Query) -> Table:
     until = None if query.until is None else query.until + _MARGIN
     facts = within(backend.table("turns"), "ts", since, until).select("request_id", "conversation_id")
     return table.left_join(facts, "request_id").drop("request_id_right")
+
+
+def keep_category(backend: BaseBackend, table: Table, query: Query) -> Table:
+    """`table` of turns with `category` as people see it, and only what the query's filter on it keeps.
+
+    A query that does not name a category leaves the table as it is.
+    """
+    if "category" not in query.columns():
+        return table
+    verdicts = consensus(backend)
+    verdicts = verdicts.filter(verdicts.filter_name.isnull()).select("request_id", "category")
+    table = table.left_join(verdicts, "request_id").drop("request_id_right")
+    return matching(table, replace(query, filters=query.of("category")))
 
 
 def number_groups(rows: pl.DataFrame, by: tuple[str, ...]) -> tuple[pl.DataFrame, pl.DataFrame]:

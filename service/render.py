@@ -69,6 +69,9 @@ def _show(value: Any) -> str:
             if estimate is None:
                 return f"too few ({_show(numerator)} of {_show(denominator)})" if denominator else "-"
             return f"{estimate:.1%} ({low:.1%} to {high:.1%}) n {_show(denominator)}"
+        case {"estimate": estimate, "low": low, "high": high, "n": n}:
+            bounds = f"{_show(estimate)} ({_show(low)} to {_show(high)})"
+            return "-" if estimate is None else f"{bounds} n {_show(n)}"
         case bool():
             return "yes" if value else "no"
         case float():

@@ -14,7 +14,7 @@ import metrics
 from core.errors import UsageError
 from core.events import EventStore
 from metrics import REPORTS
-from metrics.estimate import RATE
+from metrics.estimate import MEASURE, RATE
 from metrics.query import DIMENSIONS, Query
 from metrics.report import Report, plain
 from metrics.run import run_report
@@ -22,11 +22,14 @@ from metrics.run import run_report
 # What the one row of `fill` holds, where it is not the column's own name.
 VALUES = {"hour": "2026-03-02T09:00", "day": "2026-03-02", "mode": "enforce", "category": "hate", "outcome": "pass"}
 RATE_FIELDS = {"estimate", "low", "high", "numerator", "denominator", "method"}
+MEASURE_FIELDS = {"estimate", "low", "high", "method", "n"}
+# What a report compares by itself, and hence takes no filter on.
+COMPARED = {"shadow": ("mode", "filter_version")}
 every_report = pytest.mark.parametrize("report", REPORTS.values(), ids=list(REPORTS))
 
 
-def fill(events: EventStore) -> None:
-    """One turn of every kind of fact."""
+def fill(events: EventStore, report: Report) -> None:
+    """One turn of every kind of fact, and what the report compares it with."""
     turn_facts = {name: name for name in ("model", "app", "language", "suite", "arm")}
     check_facts = {name: name for name in ("filter_name", "filter_version", "layer", "stage", "rule_id")}
     add(
@@ -55,6 +58,9 @@ def fill(events: EventStore) -> None:
             }
         ],
     )
+    if report.key == "shadow":
+        candidate = {**check_facts, "filter_version": "next"}
+        add(events, checks=[{"request_id": "r", **candidate, "category": "hate", "triggered": False, "mode": "shadow"}])
 
 
 @every_report
@@ -76,42 +82,44 @@ def test_an_empty_store_gives_a_document(events: EventStore, report: Report) -> 
 @every_report
 def test_columns_are_the_declared_ones_of_one_type(events: EventStore, report: Report) -> None:
     empty = {by: report.compute(events.backend(), Query(by=by)).schema for by in _groupings(report)}
-    fill(events)
+    fill(events, report)
     for by, schema in empty.items():
         rows = report.compute(events.backend(), Query(by=by))
         assert rows.columns == [*by, *report.columns]
         assert rows.schema == schema
         assert rows.height == 1
         for dtype in rows.schema.values():
-            assert not isinstance(dtype, pl.Struct) or dtype == RATE
+            assert not isinstance(dtype, pl.Struct) or dtype in (RATE, MEASURE)
 
 
 @every_report
 def test_rates_are_the_contracts_records(events: EventStore, report: Report) -> None:
-    fill(events)
+    fill(events, report)
     (row,) = run_report(events, report.key, Query(min_sample=1)).to_json()["rows"]  # type: ignore[misc]  # one row
     for rate in (value for value in row.values() if isinstance(value, dict)):
-        assert set(rate) >= RATE_FIELDS
+        assert set(rate) >= (RATE_FIELDS if "numerator" in rate else MEASURE_FIELDS)
         if rate["estimate"] is not None:
-            assert 0 <= rate["low"] <= rate["estimate"] <= rate["high"] <= 1
+            assert ("numerator" not in rate) or rate["low"] >= 0
+            assert rate["low"] <= rate["estimate"] <= rate["high"] <= 1
 
 
 @every_report
 def test_every_filter_keeps_what_matches_and_drops_the_rest(events: EventStore, report: Report) -> None:
-    fill(events)
+    fill(events, report)
     backend = events.backend()
     whole = report.compute(backend, Query(min_sample=1))
-    matching = tuple((name, VALUES.get(name, name)) for name in DIMENSIONS)
+    names = [name for name in DIMENSIONS if name not in COMPARED.get(report.key, ())]
+    matching = tuple((name, VALUES.get(name, name)) for name in names)
     assert report.compute(backend, Query(min_sample=1, filters=matching)).equals(whole)
     assert _mass(whole) > 0
-    for name in DIMENSIONS:
+    for name in names:
         other = {"hour": "2026-03-02T10:00", "day": "2026-03-03"}.get(name, "something else")
         assert _mass(report.compute(backend, Query(filters=((name, other),)))) == 0, name
 
 
 @every_report
 def test_the_window_is_half_open(events: EventStore, report: Report) -> None:
-    fill(events)
+    fill(events, report)
     hour = timedelta(hours=1)
     assert _mass(report.compute(events.backend(), Query(since=START, until=START + hour))) > 0
     assert _mass(report.compute(events.backend(), Query(since=START - hour, until=START))) == 0
@@ -138,7 +146,7 @@ def test_unknown_names_are_refused_with_the_valid_ones(events: EventStore, repor
 
 @every_report
 def test_hostile_values_are_only_values(events: EventStore, report: Report) -> None:
-    fill(events)
+    fill(events, report)
     for hostile in ("' OR '1'='1", '"; DROP TABLE turns; --', "\x00", "‮%s{}"):
         rows = report.compute(events.backend(), Query(filters=(("filter_name", hostile),)))
         assert _mass(rows) == 0
@@ -179,5 +187,7 @@ def _groupings(report: Report) -> list[tuple[str, ...]]:
 
 def _mass(rows: pl.DataFrame) -> int:
     """How many things the rows count."""
-    counted = {"evaluated", "reviewed", "turns", "reached", "measured"} & set(rows.columns)
+    counted = {"evaluated", "reviewed", "turns", "reached", "measured", "triggers", "pairs", "votes"} & set(
+        rows.columns
+    )
     return int(rows.select(pl.sum_horizontal(pl.col(sorted(counted)).sum())).item())

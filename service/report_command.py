@@ -1,0 +1,43 @@
+"""The command `weir report`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TextIO
+
+import typer
+
+from service import render
+from service.arguments import build_query
+from service.invocation import emit, opened_home
+from service.options import FilterOption, HomeOption, JsonOption, SinceOption, UntilOption
+
+
+def print_report(
+    name: Annotated[str, typer.Argument(help="Report; see docs/reports.md.")],
+    by: Annotated[list[str] | None, typer.Option(help="Dimension to group by; repeat for several.")] = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    filters: FilterOption = None,
+    field: Annotated[str, typer.Option(help="agreement: harmful, category or severity.")] = "harmful",
+    pair: Annotated[
+        tuple[str, str] | None, typer.Option(help="shadow: reference and candidate, each filter_name@version.")
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Prints one report's numbers with intervals and coverage. Example: weir report errors --by filter_name --json"""
+    from dataclasses import replace
+
+    from service.reports import run_home_report
+
+    with opened_home(home) as opened:
+        query = build_query(opened.settings, since=since, until=until, filters=filters, by=by)
+        document: Any = run_home_report(opened, name, replace(query, field=field, pair=pair)).to_json()
+
+    def show(out: TextIO) -> None:
+        render.print_rows(document["rows"], out, title=name)
+        render.print_pairs({"coverage": document["coverage"]}, out)
+        for note in document["notes"]:
+            render.print_pairs({"note": note}, out)
+
+    emit(as_json, document, show)
