@@ -51,6 +51,7 @@ PAGES: Registry[PageSpec] = Registry(
     "page",
     PageSpec("overview", "Overview", "", ":material/monitoring:", is_live=True),
     PageSpec("filters", "Filters", "filters", ":material/filter_alt:"),
+    PageSpec("quality", "Quality", "quality", ":material/rule:"),
     PageSpec("triage", "Triage", "triage", ":material/fact_check:"),
     PageSpec("feedback", "Feedback", "feedback", ":material/dataset:"),
     PageSpec("sources", "Sources", "sources", ":material/database:"),

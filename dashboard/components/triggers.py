@@ -10,15 +10,17 @@ from dashboard.navigation import get_path
 from dashboard.text import plain
 from dashboard.theme import localise
 
+COLUMN_ORDER = ("ts", "request_id", "category", "rule_id", "score", "decision", "stage", "mode")
 TEXT_COLUMNS = ("request_id", "stage", "rule_id", "category", "decision", "mode")
 
 
-def render_triggers(rows: pl.DataFrame, *, key: str) -> None:
+def render_triggers(rows: pl.DataFrame, *, key: str, hidden: tuple[str, ...] = ()) -> None:
     """Draws the list; choosing a row opens its turn in triage.
 
     Args:
         rows: From `lists.list_newest_triggers`; times naive UTC.
         key: Of the table.
+        hidden: Columns that say the same in every row.
     """
     zone = data.zone()
     requests = rows["request_id"].to_list()
@@ -34,7 +36,7 @@ def render_triggers(rows: pl.DataFrame, *, key: str) -> None:
         selection_mode="single-row",
         placeholder="–",
         alt="Newest triggers of this filter, without texts",
-        column_order=["ts", "request_id", "category", "rule_id", "score", "decision", "stage", "mode"],
+        column_order=[name for name in COLUMN_ORDER if name not in hidden],
         column_config={
             "ts": st.column_config.DatetimeColumn(f"Time ({zone.key})", format="YYYY-MM-DD HH:mm:ss", width=140),
             "request_id": st.column_config.TextColumn("Turn"),

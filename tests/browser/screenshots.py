@@ -55,6 +55,9 @@ def _photograph(browser: Browser, server: Server, folder: Path, *, theme: Litera
     for spec in PAGES.values():
         open_page(page, server, f"{spec.url_path}?window=7d")
         _save(page, folder / f"{spec.key}-{theme}-{width}.png")
+    for section in ("Over-blocking", "Thresholds", "Shadow"):
+        open_page(page, server, f"quality?window=30d&section={section}")
+        _save(page, folder / f"quality-{section.lower()}-{theme}-{width}.png")
     open_page(page, server, "filters?window=7d&show=blocklist")
     _save(page, folder / f"filters-one-{theme}-{width}.png")
     open_page(page, server, "triage")

@@ -1,0 +1,73 @@
+"""Every section of the Quality page, on a day of traffic and on an empty store."""
+
+from __future__ import annotations
+
+import pytest
+from page_rows import HOSTILE
+from streamlit.testing.v1 import AppTest
+from test_pages import open_page, words
+
+from dashboard.navigation import PAGES
+from service.home import Home
+
+SECTIONS = ("Error rates", "Over-blocking", "Thresholds", "Shadow", "Experiments")
+
+
+def open_section(section: str) -> AppTest:
+    app = open_page(PAGES["quality"], section=section)
+    assert not app.exception
+    assert "could not be shown" not in words(app)
+    return app
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_an_empty_section_says_what_is_missing(empty_home: Home, section: str) -> None:
+    app = open_section(section)
+    assert any(text in words(app) for text in ("Nothing was reviewed", "No ", "no "))
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_logged_text_is_never_markdown(sample_home: Home, section: str) -> None:
+    app = open_section(section)
+    said = "\n".join(str(element.value) for element in (*app.markdown, *app.subheader))
+    assert "<img" not in said.replace("\\<", "")
+    assert HOSTILE not in said
+
+
+def test_error_rates_have_counts_and_intervals(sample_home: Home) -> None:
+    table = open_section("Error rates").dataframe[0].value
+    row = table[table["name"] == "toxicity"].iloc[0]
+    assert row["reviewed"] == 600
+    assert "(" in row["wrong_block_share"]
+    assert row["missed_harm_rate"].startswith("0 %")
+
+
+def test_error_rates_by_layer(sample_home: Home) -> None:
+    app = open_section("Error rates")
+    app.button_group(key="by").set_value("layer").run()
+    assert set(app.dataframe[0].value["name"]) == {"keyword", "classifier"}
+
+
+def test_rules_are_ranked_and_the_first_is_shown(sample_home: Home) -> None:
+    app = open_section("Over-blocking")
+    ranking = app.dataframe[0].value
+    assert list(ranking["triggers"]) == [30]
+    assert ranking["rule"].iloc[0].endswith("rule-1")
+    assert app.subheader[0].value.startswith("rule\\-1 · ")
+    app.toggle(key="overblocking_filters").set_value(True).run()
+    assert len(app.dataframe[0].value) == 2
+
+
+def test_the_slider_moves_the_numbers(sample_home: Home) -> None:
+    app = open_section("Thresholds")
+    slider = app.select_slider[0]
+    assert slider.value == 0.9  # the nearest of the logged scores to the threshold in force
+    assert {metric.label: metric.value for metric in app.metric}["Triggers"] == "30"
+    slider.set_value(0.1).run()
+    numbers = {metric.label: metric for metric in app.metric}
+    assert (numbers["Triggers"].value, numbers["Triggers"].delta) == ("600", "+570")
+    assert numbers["Recall"].value == "100 %"
+
+
+def test_shadow_says_that_nothing_ran_beside(sample_home: Home) -> None:
+    assert "No filter ran in shadow" in words(open_section("Shadow"))
