@@ -13,6 +13,16 @@ PURPOSES = {
     "trl-preference": "Train a preference model",
     "trl-kto": "Teach a model from single judgements (KTO)",
     "classifier": "Retrain a classifier",
+    "balanced-errors": "Test a filter for over-blocking",
+    "trl-sft": "Teach answers to imitate (SFT)",
+    "reward-ranking": "Train a reward model",
+    "trl-prompt-only": "Prompts for online training",
+    "cai": "Critique and revise under principles",
+    "llama-guard": "Retrain Llama Guard",
+    "openai-sft": "Hosted fine-tuning on answers",
+    "openai-dpo": "Hosted fine-tuning on preferences",
+    "label-studio": "Annotate further in Label Studio",
+    "argilla": "Annotate further in Argilla",
 }
 MAX_TEST_PERCENT = 50
 

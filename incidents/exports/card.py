@@ -12,12 +12,11 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import polars as pl
-
-from incidents.exports.exporter import MESSAGES, REFUSALS
+from incidents.exports.exporter import REFUSALS
 from incidents.exports.feedback import FeedbackSet
 from incidents.exports.files import PROVENANCE, DataFile, split_file
 from incidents.exports.manifest import MANIFEST, describe_query, suggest_weights
+from incidents.exports.shapes import describe_feature
 
 CARD = "README.md"
 
@@ -54,16 +53,6 @@ def build_card(feedback: FeedbackSet, splits: Sequence[DataFile]) -> bytes:
     ).encode()
 
 
-def features(columns: dict[str, pl.DataType]) -> list[dict[str, Any]]:
-    """The training columns in the notation of the front matter."""
-    names = {pl.String(): "string", pl.Boolean(): "bool", pl.Float64(): "float64"}
-    message = [{"name": "role", "dtype": "string"}, {"name": "content", "dtype": "string"}]
-    return [
-        {"name": name, "list": message} if dtype == MESSAGES else {"name": name, "dtype": names[dtype]}
-        for name, dtype in columns.items()
-    ]
-
-
 def _front_matter(feedback: FeedbackSet, splits: Sequence[DataFile]) -> dict[str, Any]:
     exporter = feedback.recipe.exporter
     # A reader refuses a split without rows, so an empty one is a file but not declared.
@@ -89,7 +78,7 @@ def _front_matter(feedback: FeedbackSet, splits: Sequence[DataFile]) -> dict[str
             }
         ],
         "dataset_info": {
-            "features": features(exporter.columns),
+            "features": [describe_feature(name, dtype) for name, dtype in exporter.columns.items()],
             "splits": [
                 {"name": name, "num_bytes": len(file.content), "num_examples": file.rows} for name, file in filled
             ],

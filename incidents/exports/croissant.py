@@ -11,9 +11,9 @@ from typing import Any
 import polars as pl
 
 from incidents.exports.card import WARNING
-from incidents.exports.exporter import MESSAGES
 from incidents.exports.feedback import FeedbackSet
 from incidents.exports.files import DataFile
+from incidents.exports.shapes import as_dtype
 
 CROISSANT = "croissant.json"
 
@@ -109,26 +109,27 @@ def build_croissant(feedback: FeedbackSet, files: Sequence[DataFile]) -> dict[st
     }
 
 
-def _field(split: str, file: str, column: str, dtype: pl.DataType) -> dict[str, Any]:
-    field: dict[str, Any] = {"@type": "cr:Field", "@id": f"{split}/{column}", "name": column}
-    if dtype != MESSAGES:
-        return field | {"dataType": _TYPES[dtype], "source": _source(file, column)}
-    return field | {
-        "isArray": True,
-        "arrayShape": "-1",
-        "subField": [
-            {
-                "@type": "cr:Field",
-                "@id": f"{split}/{column}/{part}",
-                "name": part,
-                "dataType": "sc:Text",
-                "isArray": True,
-                "arrayShape": "-1",
-                "source": _source(file, column) | {"transform": {"jsonPath": f"$[*].{part}"}},
-            }
-            for part in ("role", "content")
-        ],
-    }
+def _field(parent: str, file: str, name: str, dtype: pl.DataType, *, path: str = "") -> dict[str, Any]:
+    """A column, or with `path` (JSON path within its column) a part of one."""
+    column, _, _ = path.partition("$")
+    own = path or f"{name}$"
+    field: dict[str, Any] = {"@type": "cr:Field", "@id": f"{parent}/{name}", "name": name}
+    if "[*]" in own or isinstance(dtype, pl.List):
+        field |= {"isArray": True, "arrayShape": "-1"}
+    inner = dtype.inner if isinstance(dtype, pl.List) else dtype
+    if isinstance(inner, pl.Struct):
+        step = "[*]" if isinstance(dtype, pl.List) else ""
+        return field | {
+            "subField": [
+                _field(f"{parent}/{name}", file, part.name, as_dtype(part.dtype), path=f"{own}{step}.{part.name}")
+                for part in inner.fields
+            ]
+        }
+    source = _source(file, column or name)
+    nested = own.partition("$")[2]
+    if nested:
+        source |= {"transform": {"jsonPath": f"${nested}"}}
+    return field | {"dataType": _TYPES[as_dtype(inner)], "source": source}
 
 
 def _source(file: str, column: str) -> dict[str, Any]:

@@ -45,6 +45,18 @@ class Refusal(GuidedEnum):
         "The verdict says nothing certain about any text.",
     )
     MISSING_REVISION = "missing_revision", "Missing revision", "A pair needs a better text: write a revision."
+    MISSING_CRITIQUE = "missing_critique", "Missing critique", "A critique is what this set teaches: write one."
+    UNMAPPED_CATEGORY = (
+        "unmapped_category",
+        "Category without a code",
+        "The verdict names no category, or one that the target's list of codes lacks.",
+    )
+    NOT_TRIGGERED = "not_triggered", "Not triggered", "No enforced filter triggered on the turn."
+    UNMATCHED = (
+        "unmatched",
+        "No counterpart",
+        "No turn with the other verdict shares its filter, rule, language and length.",
+    )
     HARMFUL_CHOSEN = (
         "harmful_chosen",
         "Harmful text to imitate",

@@ -62,8 +62,8 @@ def read_labelled(events: EventStore, query: Query) -> pl.DataFrame:
 
     Returns:
         One row per judged turn: the turn's columns; those of `metrics.consensus`; `messages` and
-        `context_ids` (`prompts.add_prompts`); `revision` and the columns of `verdicts.read_verdicts`;
-        `label_ids`, `reviewers`, `reasons`, `principle_ids` (of the standing votes, oldest first);
+        `context_ids` (`prompts.add_prompts`); `revision`, `critique` and the columns of `verdicts.read_verdicts`;
+        `triggered_filter`, `triggered_rule` (of the first enforced trigger; null without one); `label_ids`, `reviewers`, `reasons`, `principle_ids` (of the standing votes, oldest first);
         `is_selected` (the query's window and filters hold it). Turns outside the query are there because
         grouping and the search for harmful texts need them.
     """
@@ -81,6 +81,7 @@ def read_labelled(events: EventStore, query: Query) -> pl.DataFrame:
     turns = turns.join(
         _summarise_votes(votes.to_polars(), turns), on="request_id", how="left", maintain_order="left"
     ).with_columns(pl.col("is_faulted").fill_null(value=False))
+    turns = turns.join(_read_triggers(backend), on="request_id", how="left", maintain_order="left")
     turns = add_prompts(turns, _read_conversations(backend, turns))
     return read_verdicts(turns)
 
@@ -123,6 +124,22 @@ def _read_withheld(backend: BaseBackend) -> pl.DataFrame:
     return found
 
 
+def _read_triggers(backend: BaseBackend) -> pl.DataFrame:
+    """The first enforced trigger on each judged turn: request_id, triggered_filter, triggered_rule."""
+    checks = backend.table("checks")
+    fired = checks.filter(checks.status == "ok", checks.triggered, checks.enforced)
+    fired = fired.semi_join(backend.table("labels"), "request_id")
+    # A blank rule instead of null, because filter and rule must come from the same check.
+    rule = fired.rule_id.fill_null("")
+    order = fired.ts.epoch_seconds().cast("string") + fired.check_id.cast("string")
+    found: pl.DataFrame = (
+        fired.group_by("request_id")
+        .agg(triggered_filter=fired.filter_name.fill_null("").argmin(order), triggered_rule=rule.argmin(order))
+        .to_polars()
+    )
+    return found.with_columns(pl.col("triggered_filter", "triggered_rule").replace("", None))
+
+
 def _read_conversations(backend: BaseBackend, turns: pl.DataFrame) -> pl.DataFrame:
     """All turns of the conversations whose judged turns were logged without their context."""
     wanted = turns.filter(pl.col("messages").is_null() & pl.col("conversation_id").is_not_null())
@@ -147,6 +164,7 @@ def _summarise_votes(votes: pl.DataFrame, turns: pl.DataFrame) -> pl.DataFrame:
     )
     return votes.group_by("request_id", maintain_order=True).agg(
         revision=pl.col("revision").filter(agrees & has_text(pl.col("revision"))).last(),
+        critique=pl.col("critique").filter(agrees & has_text(pl.col("critique"))).last(),
         is_faulted=(agrees & is_fault).any(),
         label_ids=pl.col("label_id"),
         reviewers=pl.col("reviewer"),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import polars as pl
 
-from incidents.exports.exporter import MESSAGES, Exporter, Refusal, normalise, refuse
+from incidents.exports.exporter import Exporter, Refusal, normalise, refuse
 from incidents.exports.personal_data import has_personal_data
+from incidents.exports.shapes import join_texts
 
 MAX_ROW_CHARS = 100_000
 """Longest row, in characters over all texts: about the longest context that trainers are run with."""
@@ -60,11 +61,7 @@ def _part(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def _all_text(exporter: Exporter) -> pl.Expr:
-    texts = [
-        pl.col(name).list.eval(pl.element().struct.field("content")).list.join("\n") if dtype == MESSAGES else name
-        for name, dtype in exporter.columns.items()
-        if dtype in (MESSAGES, pl.String())
-    ]
+    texts = [join_texts(pl.col(name), dtype) for name, dtype in exporter.columns.items()]
     return pl.concat_str(texts, separator="\n", ignore_nulls=True)
 
 

@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
+from core.clock import now
 from dashboard.navigation import PAGES
 from incidents.exports import EXPORTS
 from tests.browser.serving import Server, open_page, press_and_wait, settle
-from tests.browser.traffic import HOSTILE, MEGABYTE, append_lines
+from tests.browser.traffic import HOSTILE, MEGABYTE, append_lines, make_hostile_checks, make_hostile_turns
 
 pytestmark = pytest.mark.browser
 
@@ -83,7 +84,14 @@ def test_a_revealed_turn_is_inert(server: Server, watched: Page, request_id: str
 
 
 def test_a_hostile_verdict_is_inert_in_every_export(server: Server, watched: Page, tmp_path: Path) -> None:
+    # The set of balanced errors takes a turn only with its counterpart.
+    twin = {"request_id": "twin", "conversation_id": "c-twin"}
+    turn, check = make_hostile_turns(now())[0], make_hostile_checks(now())[0]
+    append_lines(tmp_path / "turns.jsonl", [turn | twin | {"prompt": f"Twin. {HOSTILE}"}])
+    append_lines(tmp_path / "checks.jsonl", [check | twin])
+    server.weir("ingest", str(tmp_path / "turns.jsonl"), str(tmp_path / "checks.jsonl"))
     labels = [
+        {"request_id": "twin", "harmful": True},
         {"request_id": "hostile", "harmful": False},
         {"request_id": "r-001", "harmful": True, "revision": f"Better. {HOSTILE}"},
     ]

@@ -51,7 +51,8 @@ def fill(world: World, count: int = 12) -> World:
     for number in range(count):
         name = f"t{number:02}"
         facts = {"outcome": "refusal", "final_text": "I cannot help with that."} if number % 4 == 3 else {}
-        world.turn(name, language="en" if number % 2 else "de", **facts).check(name)
+        world.turn(name, language="en" if number % 2 else "de", **facts)
+        world.check(name, triggered=True, decision="block", enforced=True, stage="input", rule_id=f"rule-{number % 2}")
         world.vote(
             name,
             number % 3 == 0,
@@ -60,6 +61,8 @@ def fill(world: World, count: int = 12) -> World:
             inclusion_probability=0.25 if number % 2 else None,
             guideline_version="2026-02",
             category="hate" if number % 3 == 0 else None,
+            critique="It insults a group." if number % 3 == 0 else None,
+            principle_id="P-2" if number % 6 == 0 else None,
         )
     world.turn("tie").vote("tie", True, "ana").vote("tie", False, "ben")
     return world
@@ -153,7 +156,12 @@ def test_a_reader_loads_what_was_written(
 ) -> None:
     datasets = pytest.importorskip("datasets")
     monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
-    fill(world).turn("hostile", prompt=HOSTILE, response=HOSTILE).vote("hostile", True, revision=HOSTILE + "!")
+    fill(world).turn("hostile", prompt=HOSTILE, response=HOSTILE)
+    world.vote("hostile", True, revision=HOSTILE + "!", category="hate", critique=HOSTILE)
+    # The set of balanced errors takes a turn only with its counterpart.
+    world.turn("alike", prompt="x" * len(HOSTILE)).vote("alike", False)
+    for request_id in ("hostile", "alike"):
+        world.check(request_id, triggered=True, decision="block", enforced=True, stage="input")
     out = tmp_path / "out"
     build(world, records, out, name)
     card = (out / "README.md").read_text(encoding="utf-8").split("---\n")[1]
@@ -442,11 +450,18 @@ def test_croissant_is_whole(name: str, world: World, records: RecordStore, tmp_p
     for record in document["recordSet"]:
         assert [field["name"] for field in record["field"]] == list(EXPORTS[name].columns)
         for field in record["field"]:
-            for leaf in field.get("subField", [field]):
+            for leaf in find_leaves(field):
                 ids.append(leaf["@id"])
                 assert leaf["source"]["fileObject"]["@id"] in files
                 assert leaf["source"]["extract"]["column"] == field["name"]
     assert len(ids) == len(set(ids))
+
+
+def find_leaves(field: dict[str, Any]) -> list[dict[str, Any]]:
+    """The parts of a Croissant field that hold values."""
+    if "subField" not in field:
+        return [field]
+    return [leaf for part in field["subField"] for leaf in find_leaves(part)]
 
 
 @pytest.mark.parametrize("name", EXPORTS)
