@@ -19,6 +19,7 @@ from core.errors import AppError, UsageError
 from core.settings import describe, load_settings
 from service import render
 from service.arguments import build_query, find_home_argument, get_operator, parse_split
+from service.backup_commands import back_up, restore
 from service.constitution_commands import GROUPS
 from service.invocation import (
     INVOCATION,
@@ -51,6 +52,8 @@ app = typer.Typer(
 labels_app = typer.Typer(help="Human verdicts.", no_args_is_help=True)
 quarantine_app = typer.Typer(help="Rejected records.", no_args_is_help=True)
 app.command("report")(print_report)
+app.command("backup")(back_up)
+app.command("restore")(restore)
 for name, group in {"labels": labels_app, "quarantine": quarantine_app, **GROUPS}.items():
     app.add_typer(group, name=name)
 
@@ -300,7 +303,7 @@ def main() -> None:
 def _needs_home(arguments: Sequence[str]) -> bool:
     words = [word for word in arguments if not word.startswith("-")]
     is_whole = words not in ([], ["labels"], ["quarantine"])
-    return is_whole and words[0] not in ("serve", "config", "formats") and "--help" not in arguments
+    return is_whole and words[0] not in ("serve", "config", "formats", "restore") and "--help" not in arguments
 
 
 def _forward(arguments: Sequence[str]) -> int | None:

@@ -54,6 +54,7 @@ PAGES: Registry[PageSpec] = Registry(
     PageSpec("quality", "Quality", "quality", ":material/rule:"),
     PageSpec("triage", "Triage", "triage", ":material/fact_check:"),
     PageSpec("feedback", "Feedback", "feedback", ":material/dataset:"),
+    PageSpec("reviewers", "Reviewers", "reviewers", ":material/groups:"),
     PageSpec("sources", "Sources", "sources", ":material/database:"),
 )
 

@@ -51,7 +51,12 @@ def compute(backend: BaseBackend, query: Query) -> pl.DataFrame:
 
 
 def remark(backend: BaseBackend, query: Query) -> list[str]:
-    """Says how many votes are about turns that no log has."""
+    """Says how many votes are about turns that no log has, and where alpha misleads."""
+    if "category" in query.by:
+        return [
+            "The category follows from the settled verdict, so that within one nearly all verdicts are alike and "
+            "krippendorff_alpha is near 0 whatever people do: read gwet_ac1 and percent_agreement there."
+        ]
     if query.columns() or query.since or query.until:
         return []
     votes = standing_votes(backend)
