@@ -3,6 +3,7 @@
 from core.registry import Registry
 from metrics import (
     agreement,
+    drift,
     errors,
     escalations,
     experiment,
@@ -28,6 +29,7 @@ REPORTS: Registry[Report] = Registry(
     latency.REPORT,
     thresholds.REPORT,
     shadow.REPORT,
+    drift.REPORT,
     experiment.REPORT,
     agreement.REPORT,
     transparency.REPORT,

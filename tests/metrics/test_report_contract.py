@@ -24,7 +24,7 @@ VALUES = {"hour": "2026-03-02T09:00", "day": "2026-03-02", "mode": "enforce", "c
 RATE_FIELDS = {"estimate", "low", "high", "numerator", "denominator", "method"}
 MEASURE_FIELDS = {"estimate", "low", "high", "method", "n"}
 # What a report compares by itself, and hence takes no filter on.
-COMPARED = {"shadow": ("mode", "filter_version")}
+COMPARED = {"shadow": ("mode", "filter_version"), "drift": ("filter_version",)}
 every_report = pytest.mark.parametrize("report", REPORTS.values(), ids=list(REPORTS))
 
 
@@ -61,6 +61,9 @@ def fill(events: EventStore, report: Report) -> None:
     if report.key == "shadow":
         candidate = {**check_facts, "filter_version": "next"}
         add(events, checks=[{"request_id": "r", **candidate, "category": "hate", "triggered": False, "mode": "shadow"}])
+    if report.key == "drift":
+        candidate = {**check_facts, "filter_version": "next", "ts": START + timedelta(minutes=1)}
+        add(events, checks=[{"request_id": "r", **candidate, "category": "hate", "triggered": True, "score": 0.6}])
 
 
 @every_report
@@ -187,7 +190,15 @@ def _groupings(report: Report) -> list[tuple[str, ...]]:
 
 def _mass(rows: pl.DataFrame) -> int:
     """How many things the rows count."""
-    counted = {"evaluated", "reviewed", "turns", "reached", "measured", "triggers", "pairs", "votes"} & set(
-        rows.columns
-    )
+    counted = {
+        "evaluated",
+        "reviewed",
+        "turns",
+        "reached",
+        "measured",
+        "triggers",
+        "pairs",
+        "votes",
+        "reference_scores",
+    } & set(rows.columns)
     return int(rows.select(pl.sum_horizontal(pl.col(sorted(counted)).sum())).item())

@@ -42,6 +42,7 @@ ROWS = {
         *("reference", "candidate", "pairs", "both", "only_reference", "only_candidate", "neither", "p_value"),
         *("difference", "cohen_kappa", "verdict", "unpaired"),
     },
+    "drift": {"filter_name", "reference", "candidate", "psi", "wasserstein"},
     "experiment": {"turns", "intervention_rate", "difference", "sequential_low", "sequential_high", "srm_p_value"},
     "agreement": {
         *("items", "raters", "percent_agreement", "krippendorff_alpha", "gwet_ac1", "cohen_kappa", "by_reviewer"),
