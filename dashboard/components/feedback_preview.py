@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -40,7 +41,7 @@ def tabulate_rows(rows: pl.DataFrame, *, is_masked: bool) -> pl.DataFrame:
     columns = [
         rows[name]
         if name in ("split", "kind")
-        else pl.Series(name, [_cell(value, is_masked=is_masked) for value in rows[name]], dtype=pl.String)
+        else pl.Series(name, [_cell(value, is_masked=is_masked) for value in rows[name].to_list()], dtype=pl.String)
         for name in ("split", "kind", *texts)
     ]
     return pl.DataFrame(columns)
@@ -49,8 +50,17 @@ def tabulate_rows(rows: pl.DataFrame, *, is_masked: bool) -> pl.DataFrame:
 def _cell(value: Any, *, is_masked: bool) -> str:
     if value is None or isinstance(value, bool | int | float):
         return "" if value is None else str(value)
-    text = value if isinstance(value, str) else " | ".join(f"{item['role']}: {item['content']}" for item in value)
+    text = _as_text(value)
     return f"masked, {len(text):,} characters" if is_masked else plain(text, limit=CELL_LIMIT)
+
+
+def _as_text(value: Any) -> str:
+    """A conversation as one line; any other structure as JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(isinstance(item, dict) and item.keys() == {"role", "content"} for item in value):
+        return " | ".join(f"{item['role']}: {item['content']}" for item in value)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def render(preview: ExportPreview, *, is_revealed: bool, on_reveal: Callable[[], None]) -> None:
