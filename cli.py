@@ -18,9 +18,10 @@ import typer
 from core.errors import AppError, UsageError
 from core.settings import describe, load_settings
 from service import render
+from service.alert_commands import alerts_app
 from service.arguments import build_query, find_home_argument, get_operator, parse_split
 from service.backup_commands import back_up, restore
-from service.constitution_commands import GROUPS
+from service.constitution_commands import constitution_app, stress_app
 from service.invocation import (
     INVOCATION,
     Invocation,
@@ -54,7 +55,14 @@ quarantine_app = typer.Typer(help="Rejected records.", no_args_is_help=True)
 app.command("report")(print_report)
 app.command("backup")(back_up)
 app.command("restore")(restore)
-for name, group in {"labels": labels_app, "quarantine": quarantine_app, **GROUPS}.items():
+GROUPS = {
+    "labels": labels_app,
+    "quarantine": quarantine_app,
+    "constitution": constitution_app,
+    "stress": stress_app,
+    "alerts": alerts_app,
+}
+for name, group in GROUPS.items():
     app.add_typer(group, name=name)
 
 
@@ -302,7 +310,7 @@ def main() -> None:
 
 def _needs_home(arguments: Sequence[str]) -> bool:
     words = [word for word in arguments if not word.startswith("-")]
-    is_whole = words not in ([], ["labels"], ["quarantine"])
+    is_whole = bool(words) and words not in [[name] for name in GROUPS]
     return is_whole and words[0] not in ("serve", "config", "formats", "restore") and "--help" not in arguments
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from core.errors import UsageError
 
+EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  naive UTC, as all times here
 _RELATIVE = re.compile(r"^(\d+)\s*([smhdw])$")
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from sqlalchemy import make_url
 
@@ -73,6 +73,55 @@ class CritiqueSettings(_Section):
     output_price: float = Field(0.0, ge=0, description="price of a million tokens written, for the estimate")
 
 
+class AlertRule(_Section):
+    """One rule that watches the filters."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$", description="name: small letters, digits and hyphens")
+    kind: Literal[
+        "rate_change",
+        "silence",
+        "no_data",
+        "error_share",
+        "fail_open",
+        "latency",
+        "coverage",
+        "score_drift",
+        "wrong_blocks",
+        "escalation_backlog",
+    ] = Field(description="what it watches; see docs/alerts.md")
+    filters: tuple[str, ...] = Field((), description="dimension=value pairs that narrow it")
+    window_min: int = Field(60, ge=1, le=1440, description="minutes of a window; they divide a day")
+    limit: float | None = Field(None, description="where it breaches, in the kind's unit; empty = the kind's own")
+    windows: int = Field(1, ge=1, le=24, description="windows in a row that must breach before it fires")
+    recover_windows: int = Field(2, ge=1, le=24, description="windows in a row without a breach before it ends")
+    false_alarms_per_week: float = Field(
+        0.1, gt=0, le=10, description="false alarms a quiet week that rate_change and silence may raise"
+    )
+    is_on: bool = Field(default=True, description="whether it is evaluated")
+
+    @field_validator("window_min")
+    @classmethod
+    def _divides_a_day(cls, minutes: int) -> int:
+        if 1440 % minutes:
+            raise ValueError("the minutes of a window divide a day: 5, 15, 60, 1440")
+        return minutes
+
+
+DEFAULT_ALERTS = (
+    AlertRule(name="rate-hour", kind="rate_change", windows=2),
+    AlertRule(name="rate-day", kind="rate_change", window_min=1440),
+    AlertRule(name="silence", kind="silence"),
+    AlertRule(name="no-data", kind="no_data"),
+    AlertRule(name="errors", kind="error_share", windows=2),
+    AlertRule(name="fail-open", kind="fail_open"),
+    AlertRule(name="latency", kind="latency", windows=2),
+    AlertRule(name="coverage", kind="coverage", windows=2),
+    AlertRule(name="score-drift", kind="score_drift", window_min=1440),
+    AlertRule(name="wrong-blocks", kind="wrong_blocks", window_min=1440),
+    AlertRule(name="backlog", kind="escalation_backlog"),
+)
+
+
 class ServeSettings(_Section):
     """The server."""
 
@@ -113,6 +162,15 @@ class Settings(BaseSettings):
     store: StoreSettings = StoreSettings()
     serve: ServeSettings = ServeSettings()
     critique: CritiqueSettings = CritiqueSettings()
+    alerts: tuple[AlertRule, ...] = Field(DEFAULT_ALERTS, description="rules that watch the filters, as [[alerts]]")
+
+    @field_validator("alerts")
+    @classmethod
+    def _names_differ(cls, rules: tuple[AlertRule, ...]) -> tuple[AlertRule, ...]:
+        names = [rule.name for rule in rules]
+        if len(set(names)) != len(names):
+            raise ValueError("two alert rules have one name")
+        return rules
 
     @classmethod
     def settings_customise_sources(
@@ -181,6 +239,10 @@ def describe(settings: Settings) -> dict[str, Any]:
     return values
 
 
+def _is_model(kind: object) -> TypeGuard[type[BaseModel]]:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
 def _refuse_unknown_variables() -> None:
     valid = {f"WEIR_{name}".upper() for name in Settings.model_fields}
     for name in os.environ:
@@ -194,11 +256,12 @@ def _explain(error: ValidationError, path: Path) -> ConfigError:
     model: type[BaseModel] = Settings
     field = None
     for part in location:
+        if part.isdecimal():  # the place in a list of tables
+            continue
         field = model.model_fields.get(part)
         if field is None:
             break
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            model = field.annotation
+        model = next((kind for kind in (field.annotation, *get_args(field.annotation)) if _is_model(kind)), model)
     name = ".".join(location)
     where = f"{path} or WEIR_{'__'.join(location).upper()}"
     if field is None:

@@ -41,6 +41,10 @@ class Change:
         self.at = at
         self.is_recorded = False
 
+    def keep(self) -> None:
+        """Commits the transaction without an audit entry: for how far recurring work has come."""
+        self.is_recorded = True
+
     def record(self, action: str, subject: str, detail: Mapping[str, object] | None = None) -> None:
         """Appends an audit entry. `detail` holds ids and counts, never logged text."""
         head = self.session.exec(select(Progress).where(Progress.name == _HEAD)).one()
@@ -65,7 +69,7 @@ class Change:
 
 @contextmanager
 def change(records: RecordStore, *, actor: Actor, at: datetime) -> Iterator[Change]:
-    """A transaction that excludes every other change; it keeps nothing unless it recorded an audit entry."""
+    """A transaction that excludes every other change; it keeps nothing unless it recorded an audit entry or says so."""
     with _TURN, records.session() as session:
         # Writing the row takes the lock (of the file in SQLite, of the row elsewhere) before any reading.
         session.exec(sa.update(Progress).where(col(Progress.name) == _HEAD).values(position=Progress.position))

@@ -118,3 +118,13 @@ class CloseReason(GuidedEnum):
     """Why a case needs no verdict here."""
 
     IMPORTED = "imported", "Judged elsewhere", "Imported verdicts settle the turn."
+
+
+class AlertState(GuidedEnum):
+    """Where an alert stands."""
+
+    OK = "ok", "OK", "Nothing unusual."
+    PENDING = "pending", "Pending", "Breached, but not yet in as many windows as the rule asks for."
+    FIRING = "firing", "Firing", "Breached in as many windows as the rule asks for."
+    RECOVERING = "recovering", "Recovering", "No longer breached, but not yet for as long as the rule asks for."
+    SILENCED = "silenced", "Silenced", "Someone asked not to be told until a set time; it is watched all the same."

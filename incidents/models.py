@@ -206,3 +206,79 @@ class Revision(Record, table=True):
     decided_by: str | None = None
     decided_at: NaiveDatetime | None = None
     final: str | None = Field(default=None, sa_type=sa.Text)
+
+
+class AlertRow(Record, table=True):
+    """One subject of one alert rule, as its windows have left it (`alerts.states.advance`)."""
+
+    __tablename__ = "alerts"
+    __table_args__ = (sa.UniqueConstraint("rule_name", "subject"),)
+
+    alert_id: str = Field(primary_key=True)
+    rule_name: str
+    subject: str
+    kind: str
+    filter_name: str | None
+    rule_id: str | None
+    state: str = Field(index=True)
+    since: NaiveDatetime | None
+    count: int
+    fired_at: NaiveDatetime | None
+    window_end: NaiveDatetime
+    sentence: str = Field(sa_type=sa.Text)
+    evidence: str = Field(sa_type=sa.Text)
+    silenced_until: NaiveDatetime | None = None
+    silenced_by: str | None = None
+    acked_by: str | None = None
+    acked_at: NaiveDatetime | None = None
+
+
+class AlertEvent(Record, table=True):
+    """One change of one alert's state, by a window or by a person."""
+
+    __tablename__ = "alert_events"
+
+    event_id: int | None = Field(default=None, primary_key=True)
+    alert_id: str = Field(foreign_key="alerts.alert_id", index=True)
+    at: NaiveDatetime
+    window_end: NaiveDatetime | None
+    actor: str
+    action: str
+    state: str
+    sentence: str = Field(sa_type=sa.Text)
+    evidence: str = Field(sa_type=sa.Text)
+
+
+class Incident(Record, table=True):
+    """Something that went wrong and needs more than one decision, as its events have left it (`incident_states.fold`)."""
+
+    __tablename__ = "incidents"
+
+    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    title: str = Field(sa_type=sa.Text)
+    state: str = Field(index=True)
+    severity: int
+    owner: str | None
+    filter_name: str | None = Field(default=None, index=True)
+    rule_id: str | None = None
+    opened_at: NaiveDatetime
+    version: int
+    acked_at: NaiveDatetime | None = None
+    mitigated_at: NaiveDatetime | None = None
+    closed_at: NaiveDatetime | None = None
+
+
+class IncidentEvent(Record, table=True):
+    """One entry of one incident's timeline; `seq` equals the incident's version after it."""
+
+    __tablename__ = "incident_events"
+    __table_args__ = (sa.UniqueConstraint("number", "seq"),)
+
+    event_id: int | None = Field(default=None, primary_key=True)
+    number: int = Field(foreign_key="incidents.number", index=True)
+    seq: int
+    at: NaiveDatetime
+    actor: str
+    action: str
+    state: str
+    payload: str = Field(sa_type=sa.Text)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import polars as pl
 from ibis.backends import BaseBackend
+from ibis.expr.types import Table
 from scipy.stats import wasserstein_distance
 
 from metrics.estimate import Floats
@@ -33,10 +36,7 @@ _SCHEMA: dict[str, pl.DataType] = {
 
 def compute(backend: BaseBackend, query: Query) -> pl.DataFrame:
     """One row per group, filter and pair of versions that followed each other; none where only one gave scores."""
-    table = checks(backend, query)
-    table = table.filter(
-        table.score.notnull(), ~table.score.isnan(), ~table.score.isinf(), table.filter_version.notnull()
-    )
+    table = _scored(backend, query)
     keys = [*query.by, "filter_name"]
     scores = fetch(
         backend,
@@ -48,9 +48,29 @@ def compute(backend: BaseBackend, query: Query) -> pl.DataFrame:
         order = part.group_by("filter_version").agg(pl.col("first_at").min()).sort("first_at", "filter_version")
         versions = order["filter_version"].to_list()
         for reference, candidate in pairwise(versions):
-            rows.append({**group, "filter_name": part["filter_name"][0], **_compare(part, reference, candidate)})
+            sides = [part.filter(pl.col("filter_version") == version) for version in (reference, candidate)]
+            names = {"filter_name": part["filter_name"][0], "reference": reference, "candidate": candidate}
+            rows.append({**group, **names, **_compare(*sides)})
     schema = {name: scores.schema[name] for name in query.by} | _SCHEMA
     return pl.DataFrame(rows, schema=schema)
+
+
+def compare_periods(
+    backend: BaseBackend, query: Query, *, since: datetime, split: datetime, until: datetime
+) -> pl.DataFrame:
+    """Scores of each filter's version from `split` on against its own before; reference and candidate are that version."""
+    table = _scored(backend, replace(query, by=(), since=since, until=until))
+    table = table.mutate(is_new=table.ts >= split)
+    keys = ["filter_name", "filter_version"]
+    scores = fetch(backend, table.group_by(*keys, "is_new", "score").agg(scores=table.count())).sort(*keys, "score")
+    rows = []
+    for part in scores.partition_by(keys, maintain_order=True):
+        before, now = part.filter(~pl.col("is_new")), part.filter(pl.col("is_new"))
+        if before.height and now.height:
+            version = part["filter_version"][0]
+            names = {"filter_name": part["filter_name"][0], "reference": version, "candidate": version}
+            rows.append({**names, **_compare(before, now)})
+    return pl.DataFrame(rows, schema=_SCHEMA)
 
 
 def population_stability_index(reference: Floats, candidate: Floats) -> float:
@@ -63,10 +83,17 @@ def population_stability_index(reference: Floats, candidate: Floats) -> float:
     return float(((second - first) * np.log(second / first)).sum())
 
 
-def _compare(part: pl.DataFrame, reference: str, candidate: str) -> dict[str, Any]:
-    sides = [part.filter(pl.col("filter_version") == version) for version in (reference, candidate)]
+def _scored(backend: BaseBackend, query: Query) -> Table:
+    table = checks(backend, query)
+    return table.filter(
+        table.score.notnull(), ~table.score.isnan(), ~table.score.isinf(), table.filter_version.notnull()
+    )
+
+
+def _compare(reference: pl.DataFrame, candidate: pl.DataFrame) -> dict[str, Any]:
+    """Columns of the report from two frames of score (ascending) and scores (how many)."""
     (first, first_n), (second, second_n) = (
-        (side["score"].to_numpy(), side["scores"].cast(pl.Float64).to_numpy()) for side in sides
+        (side["score"].to_numpy(), side["scores"].cast(pl.Float64).to_numpy()) for side in (reference, candidate)
     )
     low, high = min(first[0], second[0]), max(first[-1], second[-1])
     if low >= 0 and high <= 1:
@@ -79,8 +106,6 @@ def _compare(part: pl.DataFrame, reference: str, candidate: str) -> dict[str, An
         for at, many in ((first, first_n), (second, second_n))
     ]
     return {
-        "reference": reference,
-        "candidate": candidate,
         "reference_scores": int(first_n.sum()),
         "candidate_scores": int(second_n.sum()),
         "reference_mean": float(np.average(first, weights=first_n)),

@@ -16,7 +16,6 @@ from service.options import HomeOption, JsonOption
 
 constitution_app = typer.Typer(help="Principles that verdicts cite.", no_args_is_help=True)
 stress_app = typer.Typer(help="Adversarial prompts against the principles.", no_args_is_help=True)
-GROUPS = {"constitution": constitution_app, "stress": stress_app}
 
 SuiteArgument = Annotated[str, typer.Argument(help="Name of the suite.")]
 ArmOption = Annotated[str, typer.Option(help="Name of the run.")]

@@ -7,6 +7,7 @@ from datetime import timedelta
 from core.clock import now
 from core.events import Connection
 from core.scheduler import Job, JobRun
+from incidents.alerts.watch import evaluate_alerts
 from incidents.opening import open_cases
 from incidents.people import SYSTEM
 from incidents.reviews import mirror_votes
@@ -37,10 +38,15 @@ def build_jobs(home: Home) -> list[Job]:
         count = mirror_votes(home.records, home.events, settings=settings)
         return f"{count} verdicts copied to the event store" if count else ""
 
+    def watch() -> str:
+        firings = evaluate_alerts(home.records, home.events, settings=settings, at=now())
+        return f"{len(firings)} alerts began to fire" if firings else ""
+
     return [
         Job("ingest", settings.ingest.interval_s, ingest),
         Job("verdicts", 2.0, mirror),
         Job("cases", 2.0, opener.run),
+        Job("alerts", 15.0, watch),
         Job("housekeeping", 600.0, lambda: keep_house(home)),
     ]
 

@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import pytest
 import typer
@@ -106,24 +106,30 @@ def _leaves(structure: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 def render_settings() -> str:
     rows = [
-        (f"`{name}`", f"`WEIR_{name.replace('.', '__').upper()}`", _default(field), field.description or "")
-        for name, field in find_settings()
+        (f"`{name}`", _name_variable(name), _default(field), field.description or "") for name, field in find_settings()
     ]
     return render_table(("in `weir.toml`", "variable", "default", "meaning"), rows)
+
+
+def _name_variable(name: str) -> str:
+    """A table that may be given several times has no variable of its own."""
+    return "" if name.startswith("[[") else f"`WEIR_{name.replace('.', '__').upper()}`"
 
 
 def find_settings() -> Iterator[tuple[str, FieldInfo]]:
     """Every setting by its name in `weir.toml`. The home is none of them: it says where `weir.toml` is."""
     for name, field in Settings.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+        if get_origin(field.annotation) is tuple and issubclass(model := get_args(field.annotation)[0], BaseModel):
+            yield from ((f"[[{name}]].{key}", inner) for key, inner in model.model_fields.items())
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from ((f"{name}.{key}", inner) for key, inner in field.annotation.model_fields.items())
         elif name != "home":
             yield name, field
 
 
 def _default(field: FieldInfo) -> str:
-    value = field.get_default(call_default_factory=True)
-    return "" if value in (None, "", {}) else f"`{json.dumps(value)}`"
+    value = None if field.is_required() else field.get_default(call_default_factory=True)
+    return "" if value in (None, "", {}, ()) else f"`{json.dumps(value)}`"
 
 
 PAGES: dict[str, Callable[[], str]] = {

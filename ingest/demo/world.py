@@ -121,14 +121,14 @@ def make_plan(days: int, until: datetime) -> Plan:
     silent_since = until - min(timedelta(days=2), span * 0.4)
     if days >= 4:
         # Silence is only visible where there is traffic: put it at the busiest hours.
-        silent_since = silent_since.replace(hour=13, minute=0, second=0, microsecond=0)
+        silent_since = silent_since.replace(hour=8, minute=0, second=0, microsecond=0)
     return Plan(
         since=until - span,
         until=until,
         deploy_at=until - min(timedelta(days=5), span * 0.5),
         shadow_since=until - min(timedelta(days=14), span * 0.7),
         silent_since=silent_since,
-        silent_until=silent_since + timedelta(hours=3),
+        silent_until=silent_since + min(timedelta(hours=12), span * 0.2),
     )
 
 

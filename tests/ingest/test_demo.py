@@ -157,10 +157,10 @@ def test_matched_text_is_in_the_prompt(month: Simulation) -> None:
     assert len(set(words)) == 119
 
 
-def test_the_guard_is_silent_for_three_hours(checks: pl.DataFrame, month: Simulation) -> None:
+def test_the_guard_is_silent_for_twelve_hours(checks: pl.DataFrame, month: Simulation) -> None:
     fact = month.facts["silence"]
     since, until = moment(fact["since"]), moment(fact["until"])
-    assert until - since == timedelta(hours=3)
+    assert until - since == timedelta(hours=12)
     guard = checks.filter(pl.col("filter_name") == GUARD)
     window = guard.filter(pl.col("ts").is_between(since, until, closed="left"))
     decided = window["triggered"].drop_nulls()

@@ -1,0 +1,1 @@
+"""Alerts: rules over windows, their states, and who was told."""

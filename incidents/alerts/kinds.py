@@ -1,0 +1,357 @@
+"""What an alert rule can watch. Adding a kind is an entry in `KINDS` and its name in `core.settings.AlertRule`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import polars as pl
+import sqlalchemy as sa
+from sqlmodel import col, select
+
+from core.errors import ConfigError
+from core.events import EventStore
+from core.records import RecordStore
+from core.registry import Registry
+from core.settings import AlertRule
+from incidents.enums import OpenedBy
+from incidents.models import Case
+from metrics.alarms import queries, rates, shares
+from metrics.alarms.grid import SCHEMA, build_grid
+from metrics.query import DIMENSIONS, Query
+
+_WEEK_MIN = 7 * 1440
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a rule is judged on: the stores, the rule, and the ends of consecutive windows, ascending."""
+
+    events: EventStore
+    records: RecordStore
+    rule: AlertRule
+    ends: Sequence[datetime]
+    limit: float
+
+    @property
+    def query(self) -> Query:
+        """The rule's filters as a question."""
+        return Query(filters=parse_filters(self.rule))
+
+    @property
+    def window_s(self) -> int:
+        """Length of a window, seconds."""
+        return self.rule.window_min * 60
+
+
+@dataclass(frozen=True, slots=True)
+class AlertKind:
+    """One thing that a rule can watch.
+
+    Attributes:
+        key: Name in `weir.toml`.
+        title: For pages.
+        description: When it breaches.
+        limit: The limit's default.
+        limit_means: What the limit is, with its unit.
+        page: Page that shows what is behind it.
+        judge: Judgements (`metrics.alarms.grid.SCHEMA`) of the windows.
+        say: Sentence about one judgement, after the subject's name.
+    """
+
+    key: str
+    title: str
+    description: str
+    limit: float
+    limit_means: str
+    page: str
+    judge: Callable[[Context], pl.DataFrame]
+    say: Callable[[Judgement, AlertRule], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One row of `metrics.alarms.grid.SCHEMA`."""
+
+    end: datetime
+    filter_name: str | None
+    rule_id: str | None
+    is_breached: bool | None
+    observed: float | None
+    expected: float | None
+    trials: float | None
+    p_value: float | None
+
+    def evidence(self) -> dict[str, float]:
+        """The numbers behind it that are known."""
+        numbers = {
+            "observed": self.observed,
+            "expected": self.expected,
+            "trials": self.trials,
+            "p_value": self.p_value,
+        }
+        return {name: value for name, value in numbers.items() if value is not None}
+
+
+def parse_filters(rule: AlertRule) -> tuple[tuple[str, str], ...]:
+    """A rule's filters as pairs.
+
+    Raises:
+        ConfigError: One is not dimension=value.
+    """
+    pairs = []
+    for text in rule.filters:
+        name, equals, value = text.partition("=")
+        if not equals or name not in DIMENSIONS:
+            raise ConfigError(
+                "An alert's filter cannot be read",
+                f"alerts: {rule.name}: {text!r}",
+                f"Write dimension=value; dimensions: {', '.join(DIMENSIONS)}.",
+            )
+        pairs.append((name, value))
+    return tuple(pairs)
+
+
+def judge_rule(events: EventStore, records: RecordStore, rule: AlertRule, ends: Sequence[datetime]) -> list[Judgement]:
+    """What the rule says about every subject in every window, in order of subject and time."""
+    kind = KINDS[rule.kind]
+    limit = kind.limit if rule.limit is None else rule.limit
+    rows = kind.judge(Context(events, records, rule, ends, limit))
+    keys = ("filter_name", "rule_id", "end")
+    return [Judgement(**row) for row in rows.sort(keys, nulls_last=False).iter_rows(named=True)]
+
+
+def _chance(rule: AlertRule) -> float:
+    """Chance of a false breach per window, so that `windows` in a row are as rare as the rule asks."""
+    per_window: float = (rule.false_alarms_per_week * rule.window_min / _WEEK_MIN) ** (1 / rule.windows)
+    return min(per_window, 0.1)
+
+
+def _judge_rate(context: Context) -> pl.DataFrame:
+    grid = build_grid(context.events.backend(), context.query, context.ends, window_s=context.window_s, rules=True)
+    return rates.judge_rate_change(grid, effect=context.limit, chance=_chance(context.rule))
+
+
+def _judge_silence(context: Context) -> pl.DataFrame:
+    grid = build_grid(context.events.backend(), context.query, context.ends, window_s=context.window_s, rules=False)
+    # Every filter is watched on its own.
+    chance = _chance(context.rule) / max(1, grid.subjects.height)
+    return rates.judge_silence(grid, chance=min(chance, context.limit))
+
+
+def _judge_no_data(context: Context) -> pl.DataFrame:
+    grid = build_grid(context.events.backend(), context.query, context.ends, window_s=context.window_s, rules=False)
+    chance = _chance(context.rule) / max(1, grid.subjects.height)
+    return shares.judge_no_data(grid, least=context.limit, chance=chance)
+
+
+def _judge_errors(context: Context) -> pl.DataFrame:
+    grid = build_grid(context.events.backend(), context.query, context.ends, window_s=context.window_s, rules=False)
+    return shares.judge_error_share(grid, limit=context.limit)
+
+
+def _judge_coverage(context: Context) -> pl.DataFrame:
+    grid = build_grid(context.events.backend(), context.query, context.ends, window_s=context.window_s, rules=False)
+    return shares.judge_coverage(grid, limit=context.limit)
+
+
+def _judge_each(
+    judge: Callable[[Context, datetime, timedelta], pl.DataFrame],
+) -> Callable[[Context], pl.DataFrame]:
+    """One question to the store per window."""
+
+    def run(context: Context) -> pl.DataFrame:
+        window = timedelta(seconds=context.window_s)
+        return pl.concat([judge(context, end, window) for end in context.ends])
+
+    return run
+
+
+def _judge_backlog(context: Context) -> pl.DataFrame:
+    """How long the oldest escalation had waited for a person at the end of each window; of all filters."""
+    handed_on_at = sa.func.coalesce(col(Case.escalated_at), col(Case.opened_at))
+    is_escalation = sa.or_(col(Case.opened_by) == OpenedBy.ESCALATION.value, col(Case.escalated_at).is_not(None))
+    with context.records.session() as session:
+        spans = session.exec(select(handed_on_at, Case.acked_at).where(is_escalation)).all()
+    rows: list[dict[str, object]] = []
+    for end in context.ends:
+        waits = [(end - start).total_seconds() / 60 for start, acked in _open_at(spans, end)]
+        oldest = max(waits, default=0.0)
+        rows.append(
+            {
+                "end": end,
+                "is_breached": oldest > context.limit,
+                "observed": oldest,
+                "expected": context.limit,
+                "trials": float(len(waits)),
+            }
+        )
+    return pl.DataFrame(rows, schema=SCHEMA)
+
+
+def _open_at(
+    spans: Iterable[tuple[datetime, datetime | None]], end: datetime
+) -> list[tuple[datetime, datetime | None]]:
+    return [(start, acked) for start, acked in spans if start <= end and (acked is None or acked > end)]
+
+
+def _say_rate(found: Judgement, _rule: AlertRule) -> str:
+    observed, expected = found.observed or 0.0, found.expected or 0.0
+    times = f", {observed / expected:.1f}x" if expected >= 1 else ""
+    return f"triggered {observed:,.0f} times; {_count(expected)} expected{times} (n {found.trials or 0:,.0f})"
+
+
+def _say_silence(found: Judgement, _rule: AlertRule) -> str:
+    return f"has not triggered in {found.trials or 0:,.0f} checks; {_count(found.expected or 0)} triggers expected"
+
+
+def _say_no_data(found: Judgement, _rule: AlertRule) -> str:
+    return f"ran no check; {found.expected or 0:,.0f} expected"
+
+
+def _say_share(what: str) -> Callable[[Judgement, AlertRule], str]:
+    def say(found: Judgement, rule: AlertRule) -> str:
+        limit = KINDS[rule.kind].limit if rule.limit is None else rule.limit
+        return f"{what} {found.observed or 0:.1%} of {found.trials or 0:,.0f}; the limit is {limit:.1%}"
+
+    return say
+
+
+def _say_latency(found: Judgement, _rule: AlertRule) -> str:
+    return (
+        f"took {found.observed or 0:,.0f} ms at the 95th percentile; {found.expected or 0:,.0f} ms in the week before "
+        f"(n {found.trials or 0:,.0f})"
+    )
+
+
+def _say_drift(found: Judgement, _rule: AlertRule) -> str:
+    return f"scores moved: PSI {found.observed or 0:.2f} over {found.trials or 0:,.0f} scores; the limit is {found.expected or 0:.2f}"
+
+
+def _say_backlog(found: Judgement, _rule: AlertRule) -> str:
+    noun = "escalation waits" if found.trials == 1 else "escalations wait"
+    return f"{found.trials or 0:,.0f} {noun} for a person, the oldest for {found.observed or 0:,.0f} min"
+
+
+def _count(number: float) -> str:
+    return f"{number:,.0f}" if number >= 10 else f"{number:.1f}"
+
+
+KINDS: Registry[AlertKind] = Registry(
+    "alert kind",
+    AlertKind(
+        key="rate_change",
+        title="Trigger rate moved",
+        description="The trigger rate of a filter or rule is surprising, either way, under the four weeks before: beta-binomial "
+        "prediction against the same hour of the week (of the day, or all hours, where that has too few triggers), "
+        "and a change by the limit or more fits the data. False discoveries among filters and rules are held down.",
+        limit=rates.MINIMUM_EFFECT,
+        limit_means="least ratio to the expected rate that matters",
+        page="filters",
+        judge=_judge_rate,
+        say=_say_rate,
+    ),
+    AlertKind(
+        key="silence",
+        title="Filter silent",
+        description="A filter goes on checking and triggers on nothing, which under the four weeks before is improbable.",
+        limit=1e-3,
+        limit_means="largest probability of such a silence",
+        page="filters",
+        judge=_judge_silence,
+        say=_say_silence,
+    ),
+    AlertKind(
+        key="no_data",
+        title="No data",
+        description="A filter ran no check, though others did and it should have, or no filter did, though at this hour of the last seven days they did.",
+        limit=10,
+        limit_means="checks that must be expected in the window",
+        page="sources",
+        judge=_judge_no_data,
+        say=_say_no_data,
+    ),
+    AlertKind(
+        key="error_share",
+        title="Checks fail",
+        description="The share of checks that ended in an error lies above the limit with 99.9 % confidence.",
+        limit=0.02,
+        limit_means="share of checks",
+        page="filters",
+        judge=_judge_errors,
+        say=_say_share("failed in"),
+    ),
+    AlertKind(
+        key="fail_open",
+        title="Failing open",
+        description="Enforced checks failed and the answer went out all the same, in a share above the limit with 99.9 % confidence.",
+        limit=0.02,
+        limit_means="share of enforced checks",
+        page="filters",
+        judge=lambda context: queries.judge_fail_open(
+            context.events, context.query, context.ends, window_s=context.window_s, limit=context.limit
+        ),
+        say=_say_share("failed while the answer went out in"),
+    ),
+    AlertKind(
+        key="latency",
+        title="Slow",
+        description="The 95th percentile of a filter's latency is the limit times its median of the week before, or more.",
+        limit=2.0,
+        limit_means="ratio to the week before",
+        page="filters",
+        judge=lambda context: queries.judge_latency(
+            context.events, context.query, context.ends, window_s=context.window_s, limit=context.limit
+        ),
+        say=_say_latency,
+    ),
+    AlertKind(
+        key="coverage",
+        title="Coverage hole",
+        description="The share of checks that reached a decision lies below the limit with 99.9 % confidence.",
+        limit=0.95,
+        limit_means="share of checks that decided",
+        page="sources",
+        judge=_judge_coverage,
+        say=_say_share("decided in"),
+    ),
+    AlertKind(
+        key="score_drift",
+        title="Scores drifted",
+        description="A version's scores are distributed unlike its own of the four weeks before.",
+        limit=0.25,
+        limit_means="population stability index",
+        page="filters",
+        judge=_judge_each(
+            lambda context, end, window: queries.judge_score_drift(
+                context.events, context.query, end, window=window, limit=context.limit
+            )
+        ),
+        say=_say_drift,
+    ),
+    AlertKind(
+        key="wrong_blocks",
+        title="Blocks too much",
+        description="The estimated wrong-block share of an enforced rule over the last week lies above the limit with 95 % confidence.",
+        limit=0.5,
+        limit_means="share of what the rule stops that is benign",
+        page="quality",
+        judge=_judge_each(
+            lambda context, end, _window: queries.judge_wrong_blocks(
+                context.events, context.query, end, limit=context.limit
+            )
+        ),
+        say=_say_share("wrong blocks are"),
+    ),
+    AlertKind(
+        key="escalation_backlog",
+        title="Escalations wait",
+        description="An escalation has waited for a person longer than the limit.",
+        limit=60,
+        limit_means="minutes that the oldest one waits",
+        page="triage",
+        judge=_judge_backlog,
+        say=_say_backlog,
+    ),
+)

@@ -1,0 +1,218 @@
+"""Counts of checks on a grid of subjects and windows, and what came before each window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+from ibis.backends import BaseBackend
+
+from core.clock import EPOCH
+from metrics.estimate import Floats, divide
+from metrics.query import Query
+from metrics.series import count_checks
+
+BASELINE = timedelta(days=28)
+COUNTS = ("evaluated", "triggered", "errors", "not_run", "undecided")
+KEYS = ("filter_name", "rule_id")
+_WEEK_S, _DAY_S = 604_800, 86_400
+# The finest baseline that expects this many hits is taken: hour of the week, hour of the day, or all hours.
+_ENOUGH_HITS = 30
+SCHEMA = pl.Schema(
+    {
+        "end": pl.Datetime("us"),
+        "filter_name": pl.String(),
+        "rule_id": pl.String(),
+        "is_breached": pl.Boolean(),
+        "observed": pl.Float64(),
+        "expected": pl.Float64(),
+        "trials": pl.Float64(),
+        "p_value": pl.Float64(),
+    }
+)
+"""One judgement: a subject (filter, or one of its rules; both null = all) in the window that ends at `end`.
+
+`is_breached` is null where the window cannot tell; `observed`, `expected`, `trials` and `p_value` are the numbers
+behind it, in the unit of the alarm's kind.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Counts by subject and window. Windows are aligned to the clock and follow each other without a gap.
+
+    Attributes:
+        subjects: filter_name, rule_id (null = the whole filter), one row per subject.
+        starts: Start of each window, seconds since 1970, ascending; the baseline's windows come first.
+        window_s: Length of a window, seconds.
+        judged: Positions of the windows to judge.
+        counts: By name of `COUNTS`: array of subjects x windows.
+    """
+
+    subjects: pl.DataFrame
+    starts: Floats
+    window_s: int
+    judged: np.ndarray[tuple[int], np.dtype[np.int64]]
+    counts: dict[str, Floats]
+
+    def judge(
+        self, *, is_breached: Floats, observed: Floats, expected: Floats, trials: Floats, p_value: Floats
+    ) -> pl.DataFrame:
+        """Judgements of the windows to judge, from arrays of subjects x windows; NaN in `is_breached` = cannot tell."""
+        columns = {
+            "is_breached": is_breached,
+            "observed": observed,
+            "expected": expected,
+            "trials": trials,
+            "p_value": p_value,
+        }
+        ends = pl.Series("end", (self.starts[self.judged] + self.window_s).astype(np.int64))
+        frame = self.subjects.join(ends.to_frame(), how="cross", maintain_order="left_right")
+        return (
+            frame.with_columns(
+                pl.from_epoch("end", time_unit="s").cast(pl.Datetime("us")),
+                *(
+                    pl.Series(name, values[:, self.judged].ravel(), dtype=pl.Float64).fill_nan(None)
+                    for name, values in columns.items()
+                ),
+            )
+            .with_columns(pl.col("is_breached").cast(pl.Boolean))
+            .select(SCHEMA.names())
+            .cast(SCHEMA)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What came before each window, as arrays of subjects x windows.
+
+    Attributes:
+        hits: Hits in the windows taken for comparison.
+        trials: Trials in them.
+        windows: Windows of the last four weeks that had trials.
+        dispersion: Variance of window to window as a multiple of the binomial one, at least 1: hits of one conversation
+            come together.
+    """
+
+    hits: Floats
+    trials: Floats
+    windows: Floats
+    dispersion: Floats
+
+
+def list_ends(after: datetime, until: datetime, *, window_s: int) -> list[datetime]:
+    """Ends of the windows, aligned to the clock, that closed after `after` and by `until`; naive UTC."""
+    first = int((after - EPOCH).total_seconds()) // window_s + 1
+    last = int((until - EPOCH).total_seconds()) // window_s
+    return [EPOCH + timedelta(seconds=window_s * number) for number in range(first, last + 1)]
+
+
+def build_grid(backend: BaseBackend, query: Query, ends: Sequence[datetime], *, window_s: int, rules: bool) -> Grid:
+    """Counts of the windows that end at `ends` (consecutive) and of the four weeks before them.
+
+    Args:
+        backend: The events.
+        query: Its filters apply; its window and `by` do not.
+        ends: Ends of the windows to judge, ascending.
+        window_s: Their length, seconds: whole minutes.
+        rules: Whether rules are subjects of their own, beside the filters.
+    """
+    first = ends[0] - timedelta(seconds=window_s)
+    asked = replace(query, by=KEYS if rules else KEYS[:1], since=first - BASELINE, until=ends[-1])
+    rows = count_checks(backend, asked, bucket_s=window_s, names=COUNTS).drop_nulls("filter_name")
+    if rules:
+        rows = pl.concat([_sum_filters(rows), _with_trials(rows)])
+    else:
+        rows = rows.with_columns(rule_id=pl.lit(None, dtype=pl.String))
+    start_s, end_s = ((moment - EPOCH).total_seconds() for moment in (first, ends[-1]))
+    begin_s = start_s - BASELINE.total_seconds() // window_s * window_s
+    starts = np.arange(begin_s, end_s, window_s)
+    subjects = rows.select(KEYS).unique().sort(KEYS, nulls_last=False)
+    at = ((rows["bucket"].dt.epoch("s").cast(pl.Float64).to_numpy() - begin_s) // window_s).astype(int)
+    place = rows.select(KEYS).join(
+        subjects.with_row_index("place"), on=KEYS, how="left", nulls_equal=True, maintain_order="left"
+    )
+    where = place["place"].to_numpy().astype(int)
+    is_inside = (at >= 0) & (at < starts.size)
+    counts: dict[str, Floats] = {}
+    for name in COUNTS:
+        table = np.zeros((subjects.height, starts.size))
+        np.add.at(table, (where[is_inside], at[is_inside]), rows[name].cast(pl.Float64).to_numpy()[is_inside])
+        counts[name] = table
+    judged = np.flatnonzero(starts >= start_s).astype(np.int64)
+    return Grid(subjects, starts, window_s, judged, counts)
+
+
+def find_baseline(hits: Floats, trials: Floats, *, window_s: int) -> Baseline:
+    """What each window is compared with, from the four weeks before it."""
+    windows = round(BASELINE.total_seconds() / window_s)
+    chosen = [_before(counts, 1, windows) for counts in (hits, trials)]
+    for step_s in (_DAY_S, _WEEK_S):
+        step = max(1, step_s // window_s)
+        finer = [_before(counts, step, round(BASELINE.total_seconds() / step_s)) for counts in (hits, trials)]
+        is_enough = finer[0] >= _ENOUGH_HITS
+        chosen = [np.where(is_enough, fine, coarse) for fine, coarse in zip(finer, chosen, strict=True)]
+    had = _before((trials > 0).astype(np.float64), 1, windows)
+    return Baseline(chosen[0], chosen[1], had, _disperse(hits, trials, windows))
+
+
+def _sum_filters(rows: pl.DataFrame) -> pl.DataFrame:
+    sums = rows.group_by("filter_name", "bucket").agg(pl.col(COUNTS).sum())
+    return sums.with_columns(rule_id=pl.lit(None, dtype=pl.String)).select(rows.columns)
+
+
+def _with_trials(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rules in every window in which their filter ran; a rule that logs only its hits is tried as often as its filter."""
+    own = rows.drop_nulls("rule_id")
+    whole = rows.group_by("filter_name", "bucket").agg(pl.col("evaluated").sum().alias("of_filter"))
+    logs_passes = own.group_by(KEYS).agg((pl.col("evaluated").sum() > pl.col("triggered").sum()).alias("logs_passes"))
+    grid = logs_passes.join(whole, on="filter_name").join(own, on=(*KEYS, "bucket"), how="left")
+    return (
+        grid.with_columns(
+            pl.col(COUNTS).fill_null(0),
+        )
+        .with_columns(
+            evaluated=pl.when("logs_passes").then("evaluated").otherwise(pl.col("of_filter")),
+        )
+        .select(rows.columns)
+    )
+
+
+def _before(values: Floats, step: int, times: int) -> Floats:
+    """Sums over the windows `step`, 2 x `step`, ... `times` x `step` before each one."""
+    total = np.zeros_like(values)
+    if step == 1:
+        sums = np.concatenate([np.zeros((values.shape[0], 1)), np.cumsum(values, axis=1)], axis=1)
+        position = np.arange(values.shape[1])
+        earlier: Floats = sums[:, position] - sums[:, np.maximum(position - times, 0)]
+        return earlier
+    for number in range(1, times + 1):
+        shift = step * number
+        if shift < values.shape[1]:
+            total[:, shift:] += values[:, :-shift]
+    return total
+
+
+def _disperse(hits: Floats, trials: Floats, windows: int) -> Floats:
+    """Mean squared successive difference of rates over its binomial expectation, at least 1.
+
+    Differences of neighbours, because a level that shifted once must not pass for noise (von Neumann 1941).
+    """
+    if hits.shape[1] < 2:
+        return np.ones_like(hits)
+    rates = divide(hits, trials)
+    pooled = divide(hits[:, 1:] + hits[:, :-1], trials[:, 1:] + trials[:, :-1])
+    scale = (
+        pooled
+        * (1 - pooled)
+        * (divide(np.ones_like(pooled), trials[:, 1:]) + divide(np.ones_like(pooled), trials[:, :-1]))
+    )
+    squares = divide(np.square(np.diff(rates, axis=1)), np.where(np.isnan(scale), 0.0, scale))
+    # A pair belongs to its later window.
+    squares = np.concatenate([np.full((hits.shape[0], 1), np.nan), squares], axis=1)
+    known = (~np.isnan(squares)).astype(np.float64)
+    mean = divide(_before(np.nan_to_num(squares), 1, windows), _before(known, 1, windows))
+    return np.maximum(np.nan_to_num(mean, nan=1.0), 1.0)

@@ -1,0 +1,106 @@
+"""Trigger rates that moved, and filters that fell silent."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+from scipy.special import betaln, ndtri
+from scipy.stats import betabinom
+
+from metrics.alarms.grid import Grid, find_baseline
+from metrics.compare import Counts, discoveries, log_ratio
+from metrics.estimate import Floats, divide
+
+MINIMUM_EFFECT = 1.25
+_REACH = float(ndtri(0.975))
+# Below this distance a p-value cannot count: it is left at 1 unasked.
+_SCREEN = 1.3
+_DAY_S = 86_400
+
+
+def judge_rate_change(grid: Grid, *, effect: float, chance: float) -> pl.DataFrame:
+    """Breached where the trigger rate is surprising under what came before, either way, and a change by `effect` or more fits.
+
+    The p-value is the beta-binomial predictive one, doubled; false discoveries among the subjects of one window are held
+    to `chance`. Counts are divided by the dispersion first.
+
+    Args:
+        grid: Counts.
+        effect: Least ratio that matters, above 1.
+        chance: Most false discoveries per window.
+
+    Returns:
+        `grid.SCHEMA`: observed and expected triggers, trials.
+    """
+    hits, trials = grid.counts["triggered"], grid.counts["evaluated"]
+    baseline = find_baseline(hits, trials, window_s=grid.window_s)
+    spread = baseline.dispersion
+    now = Counts(hits / spread, trials / spread)
+    before = Counts(baseline.hits / spread, baseline.trials / spread)
+    is_known = (trials > 0) & (baseline.trials > 0) & (baseline.windows >= _least_windows(grid.window_s))
+    logs, errors = log_ratio(now, before)
+    surprise = divide(np.abs(logs), np.where(errors > 0, errors, 0.0))
+    p_values = np.full(hits.shape, np.nan)
+    p_values[is_known] = 1.0
+    asked = np.zeros_like(is_known)
+    asked[:, grid.judged] = (is_known & (np.nan_to_num(surprise) > _SCREEN))[:, grid.judged]
+    p_values[asked] = _predict(now, before, asked)
+    stands = np.zeros(hits.shape)
+    for window in grid.judged:
+        stands[:, window] = discoveries(p_values[:, window], rate=chance)
+    with np.errstate(invalid="ignore"):
+        fits = np.abs(logs) + _REACH * errors >= np.log(effect)
+    is_breached = np.where(is_known, stands * fits, np.nan)
+    expected = trials * divide(baseline.hits, baseline.trials)
+    return grid.judge(is_breached=is_breached, observed=hits, expected=expected, trials=trials, p_value=p_values)
+
+
+def judge_silence(grid: Grid, *, chance: float) -> pl.DataFrame:
+    """Breached where no trigger for so many checks is less probable than `chance` under the four weeks before.
+
+    Checks are counted since the last window that had a trigger.
+
+    Returns:
+        `grid.SCHEMA`: observed 0, expected triggers, trials since the last one.
+    """
+    hits, trials = grid.counts["triggered"], grid.counts["evaluated"]
+    windows = grid.starts.size
+    position = np.arange(windows)
+    # Of every window: the last one up to it that had a trigger; -1 where there is none.
+    last = np.maximum.accumulate(np.where(hits > 0, position, -1), axis=1)
+    sums = {
+        name: np.concatenate([np.zeros((counts.shape[0], 1)), np.cumsum(counts, axis=1)], axis=1)
+        for name, counts in (("hits", hits), ("trials", trials))
+    }
+    rows = np.arange(hits.shape[0])[:, None]
+    before_hits, before_trials = sums["hits"][rows, last + 1], sums["trials"][rows, last + 1]
+    quiet = sums["trials"][:, 1:] - before_trials
+    spread = find_baseline(hits, trials, window_s=grid.window_s).dispersion
+    a, b = before_hits / spread + 0.5, (before_trials - before_hits) / spread + 0.5
+    p_values = np.exp(betaln(a, b + quiet / spread) - betaln(a, b))
+    is_known = (last >= 0) & (trials > 0)
+    is_breached = np.where(is_known, (p_values < chance) & (quiet > 0), np.nan)
+    expected = quiet * divide(before_hits, before_trials)
+    return grid.judge(
+        is_breached=is_breached,
+        observed=np.where(is_known, np.where(quiet > 0, 0.0, hits), np.nan),
+        expected=expected,
+        trials=quiet,
+        p_value=np.where(is_known, p_values, np.nan),
+    )
+
+
+def _predict(now: Counts, before: Counts, asked: np.ndarray[tuple[int, int], np.dtype[np.bool_]]) -> Floats:
+    """Two-sided predictive p-values under Jeffreys' prior."""
+    trials = np.maximum(np.round(now.trials[asked]), 1)
+    hits = np.minimum(np.round(now.successes[asked]), trials)
+    a, b = before.successes[asked] + 0.5, before.trials[asked] - before.successes[asked] + 0.5
+    lower = betabinom.cdf(hits, trials, a, b)
+    upper = betabinom.sf(hits - 1, trials, a, b)
+    p_values: Floats = np.minimum(2 * np.minimum(lower, upper), 1.0)
+    return p_values
+
+
+def _least_windows(window_s: int) -> int:
+    """A day of history, and a week of it where windows are days."""
+    return min(24, max(7, _DAY_S // window_s))

@@ -1,0 +1,106 @@
+"""The commands `weir alerts ...`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from service import render
+from service.arguments import get_operator
+from service.invocation import emit, opened_home, progress
+from service.options import HomeOption, JsonOption, SinceOption, UntilOption
+
+alerts_app = typer.Typer(help="Rules that watch the filters.", no_args_is_help=True)
+
+AlertArgument = Annotated[str, typer.Argument(metavar="ALERT", help="Id, as `weir alerts list` shows it.")]
+_SHOWN = ("alert_id", "state", "rule_name", "filter_name", "rule_id", "since", "sentence", "acked_by", "silenced_until")
+
+
+@alerts_app.command("list")
+def list_all(
+    is_all: Annotated[bool, typer.Option("--all", help="Those that are over, too.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Lists alerts, those that fire first. Example: weir alerts list"""
+    from core.clock import now
+    from incidents.alerts.watch import list_alerts
+    from metrics.report import plain
+
+    with opened_home(home) as opened:
+        views = list_alerts(opened.records, actor=get_operator(), at=now(), with_ok=is_all)
+    rows: Any = [plain(asdict(view)) for view in views]
+    shown = [{name: row[name] for name in _SHOWN} for row in rows]
+    emit(as_json, {"alerts": rows}, lambda out: render.print_rows(shown, out))
+
+
+@alerts_app.command("rules")
+def rules(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Lists the rules in force. Example: weir alerts rules"""
+    from incidents.alerts.kinds import KINDS
+
+    with opened_home(home) as opened:
+        chosen = opened.settings.alerts
+    rows = [
+        {**rule.model_dump(mode="json"), "limit": KINDS[rule.kind].limit if rule.limit is None else rule.limit}
+        for rule in chosen
+    ]
+    emit(as_json, {"rules": rows}, lambda out: render.print_rows(rows, out))
+
+
+@alerts_app.command("replay")
+def replay(
+    since: SinceOption = "7d",
+    until: UntilOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Lists the alarms that the rules would have raised. Example: weir alerts replay --since 30d"""
+    from core.clock import now, parse_when
+    from incidents.alerts.replay import replay_alerts
+    from metrics.report import plain
+
+    with opened_home(home) as opened, progress("replaying") as advance:
+        found = replay_alerts(
+            opened.events,
+            opened.records,
+            settings=opened.settings,
+            since=parse_when(since or "7d"),
+            until=parse_when(until) if until else now(),
+            on_progress=advance,
+        )
+    rows: Any = [plain(asdict(item)) for item in found]
+    emit(as_json, {"alarms": rows}, lambda out: render.print_rows(rows, out))
+
+
+@alerts_app.command("ack")
+def acknowledge(alert: AlertArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Notes that you have taken an alert up. Example: weir alerts ack 3f2a9c01b7de"""
+    from core.clock import now
+    from incidents.alerts.watch import acknowledge_alert
+
+    with opened_home(home) as opened:
+        acknowledge_alert(opened.records, alert, actor=get_operator(), at=now())
+    document = {"alert_id": alert, "acked_by": get_operator().name}
+    emit(as_json, document, lambda out: render.print_pairs(document, out))
+
+
+@alerts_app.command("silence")
+def silence(
+    alert: AlertArgument,
+    until: Annotated[str, typer.Option(help="End of the silence, ISO 8601; at most 30 days ahead.")],
+    reason: Annotated[str, typer.Option(help="Why nobody needs to be told.")],
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Silences an alert; it is judged all the same. Example: weir alerts silence 3f2a9c01b7de --until 2026-03-03 --reason "known fault" """
+    from core.clock import isoformat, now, parse_when
+    from incidents.alerts.watch import silence_alert
+
+    end = parse_when(until)
+    with opened_home(home) as opened:
+        silence_alert(opened.records, alert, actor=get_operator(), until=end, reason=reason, at=now())
+    document = {"alert_id": alert, "silenced_until": isoformat(end)}
+    emit(as_json, document, lambda out: render.print_pairs(document, out))
