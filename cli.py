@@ -22,6 +22,7 @@ from service.alert_commands import alerts_app
 from service.arguments import build_query, find_home_argument, get_operator, parse_split
 from service.backup_commands import back_up, restore
 from service.constitution_commands import constitution_app, stress_app
+from service.incident_commands import incidents_app
 from service.invocation import (
     INVOCATION,
     Invocation,
@@ -61,6 +62,7 @@ GROUPS = {
     "constitution": constitution_app,
     "stress": stress_app,
     "alerts": alerts_app,
+    "incidents": incidents_app,
 }
 for name, group in GROUPS.items():
     app.add_typer(group, name=name)

@@ -250,7 +250,7 @@ class AlertEvent(Record, table=True):
 
 
 class Incident(Record, table=True):
-    """Something that went wrong and needs more than one decision, as its events have left it (`incident_states.fold`)."""
+    """Something that went wrong and needs more than one decision, as its events have left it (`response.life.fold`)."""
 
     __tablename__ = "incidents"
 

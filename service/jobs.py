@@ -10,6 +10,7 @@ from core.scheduler import Job, JobRun
 from incidents.alerts.watch import evaluate_alerts
 from incidents.opening import open_cases
 from incidents.people import SYSTEM
+from incidents.response.recurrence import reopen_recurring
 from incidents.reviews import mirror_votes
 from ingest.inbox import Inbox
 from ingest.rollups import compact_rollups
@@ -42,11 +43,16 @@ def build_jobs(home: Home) -> list[Job]:
         firings = evaluate_alerts(home.records, home.events, settings=settings, at=now())
         return f"{len(firings)} alerts began to fire" if firings else ""
 
+    def reopen() -> str:
+        reopened = reopen_recurring(home.records, at=now())
+        return f"incidents reopened: {', '.join(map(str, reopened))}" if reopened else ""
+
     return [
         Job("ingest", settings.ingest.interval_s, ingest),
         Job("verdicts", 2.0, mirror),
         Job("cases", 2.0, opener.run),
         Job("alerts", 15.0, watch),
+        Job("incidents", 5.0, reopen),
         Job("housekeeping", 600.0, lambda: keep_house(home)),
     ]
 
