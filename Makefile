@@ -6,7 +6,7 @@ WEIR_HOME ?= .weir
 PORT ?= 8501
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lock benchmark screenshots clean
+.PHONY: help setup run test check soak format lock benchmark screenshots clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ run: setup ## load demo traffic and sample_logs/, then serve the dashboard
 
 test: setup ## run the whole test suite, browser tests included when Chromium is there
 	$(BIN)/python -m pytest
+
+soak: setup ## the long tests in full: simulations behind docs/statistics.md
+	WEIR_SOAK=1 $(BIN)/python -m pytest -n 0 tests/metrics/test_coverage_simulation.py
 
 check: setup ## lint, formatting, types, import rules
 	$(BIN)/ruff check .
