@@ -35,6 +35,7 @@ from service.invocation import (
     waiting,
 )
 from service.options import FilterOption, HomeOption, JsonOption, SeedOption, SinceOption, UntilOption
+from service.proposal_commands import proposals_app
 from service.remote import CommandResult, call, check_unserved, find_address, read_stdin
 from service.report_command import print_report
 
@@ -63,6 +64,7 @@ GROUPS = {
     "stress": stress_app,
     "alerts": alerts_app,
     "incidents": incidents_app,
+    "proposals": proposals_app,
 }
 for name, group in GROUPS.items():
     app.add_typer(group, name=name)

@@ -128,3 +128,12 @@ class AlertState(GuidedEnum):
     FIRING = "firing", "Firing", "Breached in as many windows as the rule asks for."
     RECOVERING = "recovering", "Recovering", "No longer breached, but not yet for as long as the rule asks for."
     SILENCED = "silenced", "Silenced", "Someone asked not to be told until a set time; it is watched all the same."
+
+
+class ProposalState(GuidedEnum):
+    """Where a proposed change of a filter stands."""
+
+    PROPOSED = "proposed", "Proposed", "Somebody asks for it; nobody has decided."
+    TRIED = "tried", "Tried", "It runs in one arm of an experiment."
+    ACCEPTED = "accepted", "Accepted", "It is to be deployed for everybody."
+    REJECTED = "rejected", "Rejected", "It is not to be deployed."

@@ -282,3 +282,35 @@ class IncidentEvent(Record, table=True):
     action: str
     state: str
     payload: str = Field(sa_type=sa.Text)
+
+
+class ProposalRow(Record, table=True):
+    """One proposed change of a filter, with what the labelled turns said of it when it was proposed."""
+
+    __tablename__ = "proposals"
+
+    proposal_id: int | None = Field(default=None, primary_key=True)
+    filter_name: str = Field(index=True)
+    filter_version: str | None
+    rule_id: str | None
+    terms: str = Field(sa_type=sa.Text)
+    reason: str = Field(sa_type=sa.Text)
+    checked: str = Field(sa_type=sa.Text)
+    state: str = Field(index=True)
+    version: int
+    experiment: str | None = None
+
+
+class ProposalEvent(Record, table=True):
+    """One decision about a proposal; `seq` equals the proposal's version after it."""
+
+    __tablename__ = "proposal_events"
+    __table_args__ = (sa.UniqueConstraint("proposal_id", "seq"),)
+
+    event_id: int | None = Field(default=None, primary_key=True)
+    proposal_id: int = Field(foreign_key="proposals.proposal_id", index=True)
+    seq: int
+    at: NaiveDatetime
+    actor: str
+    state: str
+    note: str = Field(sa_type=sa.Text)
