@@ -29,8 +29,8 @@ run: setup ## load demo traffic and sample_logs/, then serve the dashboard
 test: setup ## run the whole test suite, browser tests included when Chromium is there
 	$(BIN)/python -m pytest
 
-soak: setup ## the long tests in full: simulations behind docs/statistics.md
-	WEIR_SOAK=1 $(BIN)/python -m pytest -n 0 tests/metrics/test_coverage_simulation.py
+soak: setup ## the long tests in full: simulations, a whole shift of reviewers
+	WEIR_SOAK=1 $(BIN)/python -m pytest -n 0 tests/metrics/test_coverage_simulation.py tests/service/test_triage_load.py
 
 check: setup ## lint, formatting, types, import rules
 	$(BIN)/ruff check .
@@ -50,6 +50,7 @@ benchmark: setup ## ingest against DuckDB's bare reader, and the Overview's quer
 	$(BIN)/python -m benchmarks.overview
 	$(BIN)/python -m benchmarks.intake
 	$(BIN)/python -m benchmarks.live
+	$(BIN)/python -m benchmarks.triage
 
 screenshots: setup ## photograph every page, light and dark, into docs/screenshots
 	$(BIN)/python -m tests.browser.screenshots docs/screenshots

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cache
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
@@ -21,6 +22,7 @@ from service import render
 from service.alert_commands import alerts_app
 from service.arguments import build_query, find_home_argument, get_operator, parse_split
 from service.backup_commands import back_up, restore
+from service.case_commands import cases_app
 from service.constitution_commands import constitution_app, stress_app
 from service.incident_commands import incidents_app
 from service.invocation import (
@@ -65,6 +67,7 @@ GROUPS = {
     "alerts": alerts_app,
     "incidents": incidents_app,
     "proposals": proposals_app,
+    "cases": cases_app,
 }
 for name, group in GROUPS.items():
     app.add_typer(group, name=name)
@@ -341,11 +344,17 @@ def run_in_server(arguments: Sequence[str], folder: Path, stdin: bytes, home: Ho
     return CommandResult(status, out.getvalue(), err.getvalue())
 
 
+@cache
+def _build_command() -> Any:
+    """The commands, parsed once: doing so again takes a server longer than most commands do."""
+    return typer.main.get_command(app)
+
+
 def _run(arguments: Sequence[str], invocation: Invocation) -> int:
     """The boundary for commands: every error becomes a sentence and an exit status."""
     token = INVOCATION.set(invocation)
     try:
-        outcome = typer.main.get_command(app)(list(arguments), prog_name="weir", standalone_mode=False)
+        outcome = _build_command()(list(arguments), prog_name="weir", standalone_mode=False)
         if outcome == _INTERRUPTED:
             raise KeyboardInterrupt
         return outcome if isinstance(outcome, int) else OK

@@ -18,7 +18,7 @@ import streamlit as st
 
 from core.clock import to_utc
 from dashboard.text import plain
-from incidents.people import Actor, Role
+from incidents.people import Actor, Role, is_reserved
 
 WINDOWS: Mapping[str, timedelta | None] = {
     "1h": timedelta(hours=1),
@@ -164,8 +164,7 @@ def current_actor() -> Actor:
 def parse_actor_name(value: object) -> str:
     """A usable name: one line, at most 60 characters, not one that the system or a user report acts under."""
     name = " ".join(plain(value, limit=60).split())
-    reserved = name.lower() == "system" or name.lower().startswith("user:")
-    return DEFAULT_ACTOR if not name or reserved else name
+    return DEFAULT_ACTOR if not name or is_reserved(name) else name
 
 
 def _as_params(value: object) -> list[str]:

@@ -94,7 +94,7 @@ def find_case(records: RecordStore, request_id: str, *, actor: Actor) -> str | N
 def lease_next(
     records: RecordStore, *, actor: Actor, lease_s: int, skip: Collection[str] = (), at: datetime
 ) -> CaseView | None:
-    """Hands the actor the open case of highest priority that nobody else holds; None when there is none.
+    """Hands the actor the open case of highest priority, without evidence, that nobody else holds; None when there is none.
 
     An open case that the actor holds already comes first, so that a closed browser loses nothing. Cases that
     the actor skipped come last. A case is served once its evidence has been copied.
@@ -123,7 +123,7 @@ def lease_next(
             if case is not None:
                 until = at + timedelta(seconds=lease_s)
                 add_event(current, case, Action.LEASE, {"until": until.isoformat()})
-                return build_view(current.session, case)
+                return build_view(current.session, case, with_evidence=False)
     return None
 
 

@@ -36,3 +36,8 @@ class Actor:
 
 
 SYSTEM = Actor("system", Role.ADMIN)
+
+
+def is_reserved(name: str) -> bool:
+    """Whether the system, or a user who reports, acts under this name, so that no person may."""
+    return name.lower() == SYSTEM.name or name.lower().startswith("user:")

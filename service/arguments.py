@@ -66,6 +66,22 @@ def get_operator() -> Actor:
     return Actor(os.environ.get("USER") or "command line", Role.ADMIN)
 
 
+def get_reviewer(name: str | None) -> Actor:
+    """The named person, as a reviewer; the operator when none is named.
+
+    Whoever may run commands may change the home's files, so that naming a colleague gives them no new power.
+
+    Raises:
+        UsageError: The name is empty or reserved.
+    """
+    from incidents.people import Actor, Role, is_reserved
+
+    chosen = get_operator().name if name is None else name
+    if not chosen or not chosen.isprintable() or len(chosen) > 60 or is_reserved(chosen):
+        raise UsageError("Not a reviewer", repr(chosen), "Use up to 60 printable characters; `system` is taken.")
+    return Actor(chosen, Role.REVIEWER)
+
+
 def find_home_argument(arguments: Sequence[str]) -> Path | None:
     """The folder that `--home` names, found without parsing the command."""
     for index, argument in enumerate(arguments):

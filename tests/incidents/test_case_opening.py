@@ -152,8 +152,9 @@ def test_an_event_from_the_future_does_not_push_the_present_out(house: House, mo
 def test_a_turn_that_only_its_check_knows_is_still_judged(house: House) -> None:
     house.add_checks({"request_id": "orphan", "content": "what was checked"})
     assert house.open_cases() == 1
-    case = lease_next(house.records, actor=ANA, lease_s=60, at=T0)
-    assert case is not None
+    leased = lease_next(house.records, actor=ANA, lease_s=60, at=T0)
+    assert leased is not None
+    case = get_case(house.records, leased.case_id, actor=ANA)
     assert [check["content"] for check in case.evidence["checks"]] == ["what was checked"]
 
 

@@ -1,0 +1,80 @@
+"""The commands `weir cases ...`: one shift of a script, and what they refuse."""
+
+from __future__ import annotations
+
+import pytest
+
+from incidents.audit import find_tampering
+from incidents.cases import open_cases
+from incidents.people import SYSTEM
+from service.home import Home
+from tests.service.commands import run
+from tests.service.test_remote import check_lines
+
+SECRET = "what the user wrote"
+
+
+@pytest.fixture
+def queue(home: Home) -> Home:
+    """A home with three open cases."""
+    turns = b"".join(
+        b'{"ts": "2026-03-02T09:00:00Z", "request_id": "words-%d", "prompt": "%s"}\n' % (number, SECRET.encode())
+        for number in range(5)
+    )
+    assert run("ingest", "-", home=home, stdin=turns).status == 0
+    lines = check_lines("words", 5).replace(b'"triggered": true', b'"triggered": true, "enforced": true')
+    assert run("ingest", "-", home=home, stdin=lines).status == 0
+    assert open_cases(home.records, home.events, settings=home.settings, actor=SYSTEM) == 3
+    return home
+
+
+def test_a_shift(queue: Home) -> None:
+    case = run("cases", "next", "--reviewer", "ana", "--json", home=queue).document["case"]
+    assert (case["leased_by"], case["state"], case["version"]) == ("ana", "open", 2)
+    held = run("cases", "judge", case["case_id"], "--verdict", "benign", "--reviewer", "ben", home=queue)
+    assert held.status == 1
+    assert "ana" in held.err
+    told = ("--category", "hate", "--severity", "3", "--reason", "policy_violation", "--version", "2")
+    judged = run(
+        "cases", "judge", case["case_id"], "--verdict", "harmful", *told, "--reviewer", "ana", "--json", home=queue
+    )
+    assert judged.document["case"]["state"] == "decided"
+    undone = run("cases", "undo", case["case_id"], "--reviewer", "ana", "--json", home=queue)
+    assert undone.document["case"]["state"] == "open"
+    assert run("cases", "skip", case["case_id"], "--reviewer", "ana", "--json", home=queue).status == 0
+    other = run("cases", "next", "--reviewer", "ana", "--json", home=queue).document["case"]
+    assert other["case_id"] != case["case_id"]
+    handed = run("cases", "escalate", other["case_id"], "--reason", "legal", "--reviewer", "ana", "--json", home=queue)
+    assert handed.document["case"]["state"] == "escalated"
+    listed = run("cases", "list", "--json", home=queue).document["cases"]
+    assert case["case_id"] in [row["case_id"] for row in listed]
+    assert len(listed) == 2
+    assert find_tampering(queue.records) is None
+
+
+def test_an_empty_queue_is_no_failure(home: Home) -> None:
+    assert run("cases", "next", "--reviewer", "ana", "--json", home=home).document == {"case": None}
+    assert run("cases", "list", "--json", home=home).document == {"cases": []}
+
+
+def test_no_command_shows_logged_text(queue: Home) -> None:
+    outputs = [run("cases", "next", *form, home=queue).out for form in ((), ("--json",))]
+    outputs += [run("cases", "list", *form, home=queue).out for form in ((), ("--json",))]
+    assert all(output and SECRET not in output for output in outputs)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("cases", "judge", "nowhere", "--verdict", "benign"), (1, "No such case")),
+        (("cases", "judge", "x", "--verdict", "perhaps"), (2, "perhaps")),
+        (("cases", "judge", "x", "--verdict", "benign", "--reason", "mood"), (2, "benign_topic")),
+        (("cases", "escalate", "x", "--reason", "mood"), (2, "imminent_harm")),
+        (("cases", "next", "--reviewer", "system"), (2, "Not a reviewer")),
+        (("cases", "next", "--reviewer", "a\x1b[31m"), (2, "Not a reviewer")),
+    ],
+)
+def test_what_is_refused_says_why(queue: Home, arguments: tuple[str, ...], told: tuple[int, str]) -> None:
+    outcome = run(*arguments, home=queue)
+    assert outcome.status == told[0]
+    assert told[1] in outcome.err

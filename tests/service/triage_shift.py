@@ -1,0 +1,233 @@
+"""A shift of simulated reviewers on a served home: each takes a case, judges it and takes the next, all at once.
+
+They act through the door that commands use, so that requests, threads, stores and jobs are the real ones. The server
+may be killed in the middle; reviewers then do what people do: try again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlmodel import col, select
+
+from core.clock import isoformat, now
+from core.errors import StoreBusyError
+from core.settings import load_settings
+from incidents.audit import find_tampering
+from incidents.cases import open_cases
+from incidents.enums import Action, CaseState
+from incidents.models import Case
+from incidents.people import SYSTEM
+from incidents.reviews import find_standing, list_votes, mirror_votes
+from incidents.transitions import Event, fold
+from incidents.views import get_snapshot, list_events
+from ingest.load import load_records
+from service.home import Home, open_home
+from service.remote import Address, CommandResult, call, find_address
+from tests.browser.serving import serve
+
+LEASE_S = 10
+PATIENCE_S = 120.0
+CATEGORIES = ("hate", "privacy", "violent_crimes", "spam", "suicide_self_harm")
+WORDS = ("river", "copper", "window", "garden", "violin", "harbour", "letter", "engine", "winter", "market", "button")
+
+
+@dataclass(slots=True)
+class Shift:
+    """What the reviewers saw.
+
+    Attributes:
+        waits_s: Seconds that each reviewer waited for each "next item", those interrupted by the kill left out.
+        judged: Cases by reviewer, as they believe to have judged them.
+        seconds: How long the shift took.
+        kills: How often the server was killed.
+    """
+
+    waits_s: list[float] = field(default_factory=list)
+    judged: dict[str, list[str]] = field(default_factory=dict)
+    seconds: float = 0.0
+    kills: int = 0
+    failures: list[Exception] = field(default_factory=list)
+
+    def count(self) -> int:
+        """Cases judged so far."""
+        return sum(map(len, self.judged.values()))
+
+
+def fill_queue(home: Path, cases: int) -> None:
+    """Stores refused turns, all different and of unlike priority, and opens their cases."""
+    home.mkdir(parents=True)
+    (home / "weir.toml").write_text(f"[cases]\nlease_s = {LEASE_S}\n", encoding="utf-8")
+    at = now() - timedelta(hours=1)
+    turns, checks = [], []
+    for number in range(cases):
+        dice = random.Random(number)
+        ids = {"ts": isoformat(at + timedelta(milliseconds=number)), "request_id": f"r{number:05d}"}
+        text = " ".join(dice.choices(WORDS, k=60))
+        turns.append(
+            {**ids, "prompt": f"{number} {text}", "response": text[::-1], "outcome": "refusal", "user_id": "u"}
+        )
+        score = {"score": 0.5 + dice.random() / 2, "threshold": 0.5, "score_kind": "probability"}
+        verdict = {"filter_name": "guard", "layer": "guard_llm", "triggered": True, "decision": "block"}
+        checks.append({**ids, **verdict, **score, "enforced": True, "category": CATEGORIES[number % 5]})
+    with open_home(load_settings(home)) as opened:
+        load_records(opened.events, "model_log", turns, source="gateway", settings=opened.settings)
+        load_records(opened.events, "filter_log", checks, source="gateway", settings=opened.settings)
+        assert open_cases(opened.records, opened.events, settings=opened.settings, actor=SYSTEM) == cases
+
+
+def work_shift(
+    home: Path, *, reviewers: int, leavers: int = 0, kill_after: Sequence[int] = (), think_s: float = 0.0
+) -> Shift:
+    """Serves the home until the reviewers have judged everything.
+
+    Args:
+        home: A home with open cases.
+        reviewers: People who work at once.
+        leavers: People who take one case and never come back.
+        kill_after: Numbers of judged cases after which the server is killed and started again.
+        think_s: Mean seconds that a reviewer looks at a case.
+    """
+    shift, ended = Shift(), threading.Event()
+    names = [f"reviewer-{number:02d}" for number in range(reviewers)]
+    shift.judged = {name: [] for name in names}
+    started = time.perf_counter()
+    with ExitStack() as stack:
+        stack.enter_context(serve(home))
+        for number in range(leavers):
+            _Reviewer(home, f"leaver-{number}", shift).take_one()
+        people = [_Reviewer(home, name, shift) for name in names]
+        threads = [threading.Thread(target=person.work, args=(think_s, ended)) for person in people]
+        for thread in threads:
+            thread.start()
+        for limit in kill_after:
+            while shift.count() < limit and any(thread.is_alive() for thread in threads):
+                threads[0].join(timeout=0.02)
+            address = find_address(home)
+            assert address is not None
+            os.kill(address.pid, signal.SIGKILL)
+            stack.close()
+            shift.kills += 1
+            stack.enter_context(serve(home))
+        for thread in threads:
+            thread.join()
+    shift.seconds = time.perf_counter() - started
+    if shift.failures:
+        raise shift.failures[0]
+    return shift
+
+
+class _Reviewer:
+    """One person at a terminal."""
+
+    def __init__(self, home: Path, name: str, shift: Shift) -> None:
+        self._home, self._name, self._shift = home, name, shift
+        self._dice = random.Random(name)
+        self._address: Address | None = None
+
+    def work(self, think_s: float, ended: threading.Event) -> None:
+        """Judges until nothing is open; a failure ends the shift for all."""
+        try:
+            while not ended.is_set() and self._judge_next(think_s, ended):
+                pass
+        except Exception as failure:  # noqa: BLE001  a thread's failure must reach the test
+            self._shift.failures.append(failure)
+            ended.set()
+
+    def take_one(self) -> dict[str, Any] | None:
+        """Leases a case; None when none is free."""
+        started = time.perf_counter()
+        result, is_interrupted = self._run("cases", "next")
+        assert result.status == 0, result.stderr
+        case: dict[str, Any] | None = json.loads(result.stdout)["case"]
+        if case and not is_interrupted:
+            self._shift.waits_s.append(time.perf_counter() - started)
+        return case
+
+    def _judge_next(self, think_s: float, ended: threading.Event) -> bool:
+        case = self.take_one()
+        if case is None:
+            # Others hold what is left; who closed the browser keeps it until the lease ends.
+            ended.wait(2)
+            result, _ = self._run("cases", "list", "--limit", "1", named=False)
+            return bool(json.loads(result.stdout)["cases"])
+        if think_s:
+            ended.wait(self._dice.expovariate(1 / think_s))
+        if self._dice.random() < 0.02:
+            self._run("cases", "skip", case["case_id"])
+            return True
+        verdict = self._dice.choice(("harmful", "benign", "unsure"))
+        result, is_repeated = self._run(
+            "cases", "judge", case["case_id"], "--verdict", verdict, "--version", str(case["version"])
+        )
+        # A verdict whose answer was lost is there already: then the case is no longer the version that was judged.
+        assert result.status == 0 or (is_repeated and "changed since" in result.stderr), result.stderr
+        self._shift.judged[self._name].append(case["case_id"])
+        return True
+
+    def _run(self, *arguments: str, named: bool = True) -> tuple[CommandResult, bool]:
+        """A command's result, and whether it had to be repeated because the server was gone."""
+        who = ["--reviewer", self._name] if named else []
+        deadline, attempts = time.monotonic() + PATIENCE_S, 0
+        while time.monotonic() < deadline:
+            self._address = self._address or find_address(self._home)
+            if self._address:
+                attempts += 1
+                try:
+                    return call(self._address, [*arguments, *who, "--json"], folder=self._home), attempts > 1
+                except StoreBusyError:
+                    self._address = None
+            time.sleep(0.05)
+        raise TimeoutError("the server did not come back")
+
+
+def check_shift(home: Path, shift: Shift, *, cases: int) -> None:
+    """Nothing was lost, doubled or left behind, whatever happened to the server."""
+    who = {case_id: name for name, judged in shift.judged.items() for case_id in judged}
+    doubled = [
+        case_id for case_id, times in Counter(c for own in shift.judged.values() for c in own).items() if times > 1
+    ]
+    assert doubled == []
+    assert len(who) == cases
+    assert all(shift.judged.values()), "a reviewer got nothing"
+    with open_home(load_settings(home)) as opened:
+        _check_cases(opened, who)
+        assert find_tampering(opened.records) is None
+        mirror_votes(opened.records, opened.events, settings=opened.settings)
+        labels = opened.events.read("SELECT count(*), count(DISTINCT request_id) FROM labels").row(0)
+        assert labels == (cases, cases)
+
+
+def _check_cases(opened: Home, who: dict[str, str]) -> None:
+    with opened.records.session() as session:
+        for case in session.exec(select(Case).order_by(col(Case.case_id))).all():
+            standing = find_standing(list_votes(session, case.case_id))
+            assert [vote.reviewer for vote in standing] == [who[case.case_id]]
+            events = list_events(session, case.case_id)
+            assert fold(events) == get_snapshot(case)
+            assert case.state == CaseState.DECIDED.value
+            _check_leases(events)
+
+
+def _check_leases(events: Sequence[Event]) -> None:
+    """No two people ever held the case at one moment."""
+    holder, until = "", ""
+    for event in events:
+        if event.action is Action.LEASE:
+            assert not holder or holder == event.actor or until <= event.at.isoformat()
+            holder, until = event.actor, str(event.payload["until"])
+        elif event.action in (Action.VOTE, Action.SKIP, Action.RELEASE):
+            assert holder == event.actor
+            holder = ""
