@@ -23,6 +23,7 @@ from dashboard import lists
 from dashboard.state import WINDOWS, View
 from dashboard.theme import format_duration, format_time, format_window, get_zone
 from incidents import cases
+from incidents.alerts import desk
 from incidents.enums import CaseState
 from incidents.people import SYSTEM, Actor
 from incidents.views import CaseView
@@ -192,8 +193,10 @@ def explain_empty(view: View) -> str:
 
 def count_waiting() -> dict[str, int]:
     """Things that wait for a person, by page key; shown in the navigation."""
-    counts = _count_cases(str(get_home().settings.home))
-    return {"triage": counts.get(CaseState.OPEN.value, 0) + counts.get(CaseState.ESCALATED.value, 0)}
+    home_path = str(get_home().settings.home)
+    counts = _count_cases(home_path)
+    waiting = counts.get(CaseState.OPEN.value, 0) + counts.get(CaseState.ESCALATED.value, 0)
+    return {"triage": waiting, "incidents": _count_firing(home_path)}
 
 
 def list_escalated(actor: Actor) -> list[CaseView]:
@@ -238,3 +241,8 @@ def _report_past(home_path: str, name: str, query: Query) -> pl.DataFrame:  # no
 @st.cache_data(ttl=2, max_entries=4, show_spinner=False)
 def _count_cases(home_path: str) -> dict[str, int]:  # noqa: ARG001 - part of the cache key
     return cases.count_by_state(get_home().records, actor=SYSTEM)
+
+
+@st.cache_data(ttl=2, max_entries=4, show_spinner=False)
+def _count_firing(home_path: str) -> int:  # noqa: ARG001 - part of the cache key
+    return desk.count_firing(get_home().records, actor=SYSTEM, at=now())

@@ -53,6 +53,7 @@ PAGES: Registry[PageSpec] = Registry(
     PageSpec("filters", "Filters", "filters", ":material/filter_alt:"),
     PageSpec("quality", "Quality", "quality", ":material/rule:"),
     PageSpec("triage", "Triage", "triage", ":material/fact_check:"),
+    PageSpec("incidents", "Incidents", "incidents", ":material/notifications_active:"),
     PageSpec("feedback", "Feedback", "feedback", ":material/dataset:"),
     PageSpec("reviewers", "Reviewers", "reviewers", ":material/groups:"),
     PageSpec("sources", "Sources", "sources", ":material/database:"),

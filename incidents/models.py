@@ -225,10 +225,13 @@ class AlertRow(Record, table=True):
     count: int
     fired_at: NaiveDatetime | None
     window_end: NaiveDatetime
+    breached_at: NaiveDatetime | None = None
+    group_id: str | None = Field(default=None, index=True)
     sentence: str = Field(sa_type=sa.Text)
     evidence: str = Field(sa_type=sa.Text)
     silenced_until: NaiveDatetime | None = None
     silenced_by: str | None = None
+    silence_reason: str | None = Field(default=None, sa_type=sa.Text)
     acked_by: str | None = None
     acked_at: NaiveDatetime | None = None
 

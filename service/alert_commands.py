@@ -26,7 +26,7 @@ def list_all(
 ) -> None:
     """Lists alerts, those that fire first. Example: weir alerts list"""
     from core.clock import now
-    from incidents.alerts.watch import list_alerts
+    from incidents.alerts.desk import list_alerts
     from metrics.report import plain
 
     with opened_home(home) as opened:
@@ -39,14 +39,11 @@ def list_all(
 @alerts_app.command("rules")
 def rules(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Lists the rules in force. Example: weir alerts rules"""
-    from incidents.alerts.kinds import KINDS
+    from incidents.alerts.kinds import get_limit
 
     with opened_home(home) as opened:
         chosen = opened.settings.alerts
-    rows = [
-        {**rule.model_dump(mode="json"), "limit": KINDS[rule.kind].limit if rule.limit is None else rule.limit}
-        for rule in chosen
-    ]
+    rows = [{**rule.model_dump(mode="json"), "limit": get_limit(rule)} for rule in chosen]
     emit(as_json, {"rules": rows}, lambda out: render.print_rows(rows, out))
 
 
@@ -79,7 +76,7 @@ def replay(
 def acknowledge(alert: AlertArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Notes that you have taken an alert up. Example: weir alerts ack 3f2a9c01b7de"""
     from core.clock import now
-    from incidents.alerts.watch import acknowledge_alert
+    from incidents.alerts.desk import acknowledge_alert
 
     with opened_home(home) as opened:
         acknowledge_alert(opened.records, alert, actor=get_operator(), at=now())
@@ -97,7 +94,7 @@ def silence(
 ) -> None:
     """Silences an alert; it is judged all the same. Example: weir alerts silence 3f2a9c01b7de --until 2026-03-03 --reason "known fault" """
     from core.clock import isoformat, now, parse_when
-    from incidents.alerts.watch import silence_alert
+    from incidents.alerts.desk import silence_alert
 
     end = parse_when(until)
     with opened_home(home) as opened:

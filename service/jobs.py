@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from core.clock import now
-from core.events import Connection
+from core.events import Connection, EventStore
 from core.scheduler import Job, JobRun
-from incidents.alerts.watch import evaluate_alerts
+from incidents.alerts.watch import GRACE, evaluate_alerts
 from incidents.opening import open_cases
 from incidents.people import SYSTEM
 from incidents.response.recurrence import reopen_recurring
 from incidents.reviews import mirror_votes
 from ingest.inbox import Inbox
 from ingest.rollups import compact_rollups
-from ingest.schema import get_data_version
+from ingest.schema import get_data_version, has_demo_data
 from service.home import Home
 
 JOB_RUN_DAYS = 7
@@ -40,7 +40,7 @@ def build_jobs(home: Home) -> list[Job]:
         return f"{count} verdicts copied to the event store" if count else ""
 
     def watch() -> str:
-        firings = evaluate_alerts(home.records, home.events, settings=settings, at=now())
+        firings = evaluate_alerts(home.records, home.events, settings=settings, at=find_moment(home.events, at=now()))
         return f"{len(firings)} alerts began to fire" if firings else ""
 
     def reopen() -> str:
@@ -71,6 +71,14 @@ class _CaseOpener:
         count = open_cases(self._home.records, self._home.events, settings=self._home.settings, actor=SYSTEM)
         self._version = version
         return f"{count} cases opened" if count else ""
+
+
+def find_moment(events: EventStore, *, at: datetime) -> datetime:
+    """The moment that alerts are judged at: the present one, or the end of simulated traffic, which does not go on."""
+    if not has_demo_data(events):
+        return at
+    last: datetime | None = events.read("SELECT max(minute) AS last FROM check_rollup").item()
+    return at if last is None else min(at, last + timedelta(minutes=1) + GRACE)
 
 
 def keep_house(home: Home) -> str:

@@ -15,6 +15,8 @@ from core.events import EventStore
 from core.records import RecordStore
 from core.registry import Registry
 from core.settings import AlertRule
+from incidents.alerts import sentences
+from incidents.alerts.judgement import Judgement
 from incidents.enums import OpenedBy
 from incidents.models import Case
 from metrics.alarms import queries, rates, shares
@@ -56,8 +58,10 @@ class AlertKind:
         limit: The limit's default.
         limit_means: What the limit is, with its unit.
         page: Page that shows what is behind it.
+        lookback_min: Minutes before the end of the breaching window that the page should show; None = the window.
+        has_false_alarm_rate: It keeps to the rule's `false_alarms_per_week`.
         judge: Judgements (`metrics.alarms.grid.SCHEMA`) of the windows.
-        say: Sentence about one judgement, after the subject's name.
+        say: Sentence about one judgement under a limit, after the subject's name.
     """
 
     key: str
@@ -66,32 +70,10 @@ class AlertKind:
     limit: float
     limit_means: str
     page: str
+    lookback_min: int | None
+    has_false_alarm_rate: bool
     judge: Callable[[Context], pl.DataFrame]
-    say: Callable[[Judgement, AlertRule], str]
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """One row of `metrics.alarms.grid.SCHEMA`."""
-
-    end: datetime
-    filter_name: str | None
-    rule_id: str | None
-    is_breached: bool | None
-    observed: float | None
-    expected: float | None
-    trials: float | None
-    p_value: float | None
-
-    def evidence(self) -> dict[str, float]:
-        """The numbers behind it that are known."""
-        numbers = {
-            "observed": self.observed,
-            "expected": self.expected,
-            "trials": self.trials,
-            "p_value": self.p_value,
-        }
-        return {name: value for name, value in numbers.items() if value is not None}
+    say: Callable[[Judgement, float], str]
 
 
 def parse_filters(rule: AlertRule) -> tuple[tuple[str, str], ...]:
@@ -113,11 +95,19 @@ def parse_filters(rule: AlertRule) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
+def get_limit(rule: AlertRule) -> float:
+    """Where the rule breaches: its own limit, or its kind's."""
+    return KINDS[rule.kind].limit if rule.limit is None else rule.limit
+
+
+def say(rule: AlertRule, found: Judgement) -> str:
+    """What an alert of this rule says about one judgement, after the subject's name."""
+    return KINDS[rule.kind].say(found, get_limit(rule))
+
+
 def judge_rule(events: EventStore, records: RecordStore, rule: AlertRule, ends: Sequence[datetime]) -> list[Judgement]:
     """What the rule says about every subject in every window, in order of subject and time."""
-    kind = KINDS[rule.kind]
-    limit = kind.limit if rule.limit is None else rule.limit
-    rows = kind.judge(Context(events, records, rule, ends, limit))
+    rows = KINDS[rule.kind].judge(Context(events, records, rule, ends, get_limit(rule)))
     keys = ("filter_name", "rule_id", "end")
     return [Judgement(**row) for row in rows.sort(keys, nulls_last=False).iter_rows(named=True)]
 
@@ -196,48 +186,6 @@ def _open_at(
     return [(start, acked) for start, acked in spans if start <= end and (acked is None or acked > end)]
 
 
-def _say_rate(found: Judgement, _rule: AlertRule) -> str:
-    observed, expected = found.observed or 0.0, found.expected or 0.0
-    times = f", {observed / expected:.1f}x" if expected >= 1 else ""
-    return f"triggered {observed:,.0f} times; {_count(expected)} expected{times} (n {found.trials or 0:,.0f})"
-
-
-def _say_silence(found: Judgement, _rule: AlertRule) -> str:
-    return f"has not triggered in {found.trials or 0:,.0f} checks; {_count(found.expected or 0)} triggers expected"
-
-
-def _say_no_data(found: Judgement, _rule: AlertRule) -> str:
-    return f"ran no check; {found.expected or 0:,.0f} expected"
-
-
-def _say_share(what: str) -> Callable[[Judgement, AlertRule], str]:
-    def say(found: Judgement, rule: AlertRule) -> str:
-        limit = KINDS[rule.kind].limit if rule.limit is None else rule.limit
-        return f"{what} {found.observed or 0:.1%} of {found.trials or 0:,.0f}; the limit is {limit:.1%}"
-
-    return say
-
-
-def _say_latency(found: Judgement, _rule: AlertRule) -> str:
-    return (
-        f"took {found.observed or 0:,.0f} ms at the 95th percentile; {found.expected or 0:,.0f} ms in the week before "
-        f"(n {found.trials or 0:,.0f})"
-    )
-
-
-def _say_drift(found: Judgement, _rule: AlertRule) -> str:
-    return f"scores moved: PSI {found.observed or 0:.2f} over {found.trials or 0:,.0f} scores; the limit is {found.expected or 0:.2f}"
-
-
-def _say_backlog(found: Judgement, _rule: AlertRule) -> str:
-    noun = "escalation waits" if found.trials == 1 else "escalations wait"
-    return f"{found.trials or 0:,.0f} {noun} for a person, the oldest for {found.observed or 0:,.0f} min"
-
-
-def _count(number: float) -> str:
-    return f"{number:,.0f}" if number >= 10 else f"{number:.1f}"
-
-
 KINDS: Registry[AlertKind] = Registry(
     "alert kind",
     AlertKind(
@@ -249,8 +197,10 @@ KINDS: Registry[AlertKind] = Registry(
         limit=rates.MINIMUM_EFFECT,
         limit_means="least ratio to the expected rate that matters",
         page="filters",
+        lookback_min=None,
+        has_false_alarm_rate=True,
         judge=_judge_rate,
-        say=_say_rate,
+        say=sentences.say_rate,
     ),
     AlertKind(
         key="silence",
@@ -259,8 +209,10 @@ KINDS: Registry[AlertKind] = Registry(
         limit=1e-3,
         limit_means="largest probability of such a silence",
         page="filters",
+        lookback_min=1440,
+        has_false_alarm_rate=True,
         judge=_judge_silence,
-        say=_say_silence,
+        say=sentences.say_silence,
     ),
     AlertKind(
         key="no_data",
@@ -269,8 +221,10 @@ KINDS: Registry[AlertKind] = Registry(
         limit=10,
         limit_means="checks that must be expected in the window",
         page="sources",
+        lookback_min=None,
+        has_false_alarm_rate=True,
         judge=_judge_no_data,
-        say=_say_no_data,
+        say=sentences.say_no_data,
     ),
     AlertKind(
         key="error_share",
@@ -279,8 +233,10 @@ KINDS: Registry[AlertKind] = Registry(
         limit=0.02,
         limit_means="share of checks",
         page="filters",
+        lookback_min=None,
+        has_false_alarm_rate=False,
         judge=_judge_errors,
-        say=_say_share("failed in"),
+        say=sentences.say_share("failed in"),
     ),
     AlertKind(
         key="fail_open",
@@ -289,10 +245,12 @@ KINDS: Registry[AlertKind] = Registry(
         limit=0.02,
         limit_means="share of enforced checks",
         page="filters",
+        lookback_min=None,
+        has_false_alarm_rate=False,
         judge=lambda context: queries.judge_fail_open(
             context.events, context.query, context.ends, window_s=context.window_s, limit=context.limit
         ),
-        say=_say_share("failed while the answer went out in"),
+        say=sentences.say_share("failed while the answer went out in"),
     ),
     AlertKind(
         key="latency",
@@ -301,10 +259,12 @@ KINDS: Registry[AlertKind] = Registry(
         limit=2.0,
         limit_means="ratio to the week before",
         page="filters",
+        lookback_min=None,
+        has_false_alarm_rate=False,
         judge=lambda context: queries.judge_latency(
             context.events, context.query, context.ends, window_s=context.window_s, limit=context.limit
         ),
-        say=_say_latency,
+        say=sentences.say_latency,
     ),
     AlertKind(
         key="coverage",
@@ -313,8 +273,10 @@ KINDS: Registry[AlertKind] = Registry(
         limit=0.95,
         limit_means="share of checks that decided",
         page="sources",
+        lookback_min=None,
+        has_false_alarm_rate=False,
         judge=_judge_coverage,
-        say=_say_share("decided in"),
+        say=sentences.say_share("decided in"),
     ),
     AlertKind(
         key="score_drift",
@@ -323,12 +285,14 @@ KINDS: Registry[AlertKind] = Registry(
         limit=0.25,
         limit_means="population stability index",
         page="filters",
+        lookback_min=None,
+        has_false_alarm_rate=False,
         judge=_judge_each(
             lambda context, end, window: queries.judge_score_drift(
                 context.events, context.query, end, window=window, limit=context.limit
             )
         ),
-        say=_say_drift,
+        say=sentences.say_drift,
     ),
     AlertKind(
         key="wrong_blocks",
@@ -337,12 +301,14 @@ KINDS: Registry[AlertKind] = Registry(
         limit=0.5,
         limit_means="share of what the rule stops that is benign",
         page="quality",
+        lookback_min=_WEEK_MIN,
+        has_false_alarm_rate=False,
         judge=_judge_each(
             lambda context, end, _window: queries.judge_wrong_blocks(
                 context.events, context.query, end, limit=context.limit
             )
         ),
-        say=_say_share("wrong blocks are"),
+        say=sentences.say_share("wrong blocks are"),
     ),
     AlertKind(
         key="escalation_backlog",
@@ -351,7 +317,9 @@ KINDS: Registry[AlertKind] = Registry(
         limit=60,
         limit_means="minutes that the oldest one waits",
         page="triage",
+        lookback_min=None,
+        has_false_alarm_rate=False,
         judge=_judge_backlog,
-        say=_say_backlog,
+        say=sentences.say_backlog,
     ),
 )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import groupby
 
 from core.events import EventStore
 from core.records import RecordStore
 from core.settings import Settings
-from incidents.alerts.kinds import KINDS, judge_rule
-from incidents.alerts.states import Alert, advance
+from incidents.alerts.judgement import fill_windows
+from incidents.alerts.kinds import judge_rule, say
+from incidents.alerts.states import ALARMED, Alert, advance
 from incidents.enums import AlertState
 from metrics.alarms.grid import list_ends
 
@@ -57,7 +57,7 @@ def replay_alerts(
         if not ends:
             continue
         judged = judge_rule(events, records, rule, ends)
-        for (filter_name, rule_id), sequence in groupby(judged, key=lambda item: (item.filter_name, item.rule_id)):
+        for (filter_name, rule_id), sequence in fill_windows(judged, ends).items():
             alert, open_at = Alert(), -1
             breached_at: datetime | None = None
             for item in sequence:
@@ -65,9 +65,9 @@ def replay_alerts(
                 alert = advance(alert, end=item.end, is_breached=item.is_breached, rule=rule)
                 if before.state is AlertState.OK and item.is_breached:
                     breached_at = item.end
-                has_fired = alert.state is AlertState.FIRING and before.state in (AlertState.OK, AlertState.PENDING)
+                has_fired = alert.state is AlertState.FIRING and before.state not in ALARMED
                 if has_fired and breached_at is not None:
-                    sentence = KINDS[rule.kind].say(item, rule)
+                    sentence = say(rule, item)
                     open_at = len(found)
                     found.append(Replayed(rule.name, filter_name, rule_id, breached_at, item.end, None, sentence))
                 if alert.state is AlertState.OK and open_at >= 0:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from core.settings import AlertRule
 from incidents.enums import AlertState
+
+ALARMED = (AlertState.FIRING, AlertState.RECOVERING)
+"""States of an alarm that was raised and is not over."""
+# An alarm about something that can no longer be judged (a filter that was removed) ends after so many windows.
+_BLIND_WINDOWS = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +23,7 @@ class Alert:
         since: End of the window in which it entered that state.
         count: Windows in a row that speak for leaving it.
         fired_at: End of the window in which it last began to fire; None before.
+        breached_at: End of the last window that breached; None before.
         window_end: The last window that was folded in.
     """
 
@@ -25,16 +31,25 @@ class Alert:
     since: datetime | None = None
     count: int = 0
     fired_at: datetime | None = None
+    breached_at: datetime | None = None
     window_end: datetime | None = None
 
 
 def advance(alert: Alert, *, end: datetime, is_breached: bool | None, rule: AlertRule) -> Alert:
-    """The alert after one more window. A window that cannot tell changes nothing; one that was folded in already, neither."""
+    """The alert after one more window.
+
+    One that was folded in already changes nothing; neither does one that cannot tell, unless so many could not that
+    the alarm has nothing left to stand on.
+    """
     if alert.window_end is not None and end <= alert.window_end:
         return alert
     alert = replace(alert, window_end=end)
     if is_breached is None:
-        return alert
+        told_at = max(filter(None, (alert.since, alert.breached_at)), default=end)
+        is_blind = end - told_at > timedelta(minutes=rule.window_min * _BLIND_WINDOWS)
+        return replace(alert, state=AlertState.OK, since=end, count=0) if is_blind else alert
+    if is_breached:
+        alert = replace(alert, breached_at=end)
     match alert.state:
         case AlertState.OK | AlertState.PENDING if is_breached:
             count = alert.count + 1

@@ -9,12 +9,15 @@ from typing import Literal
 
 from playwright.sync_api import Browser, Page
 
+from core.clock import now
 from core.settings import load_settings
 from dashboard.navigation import PAGES
+from incidents.alerts.watch import evaluate_alerts
 from incidents.cases import open_cases
 from incidents.people import SYSTEM
 from ingest.demo.fill import fill_demo
 from service.home import open_home
+from service.jobs import find_moment
 from tests.browser.serving import (
     WAIT_MS,
     Server,
@@ -40,6 +43,8 @@ def main(folder: Path) -> None:
         with open_home(settings) as opened:
             fill_demo(opened.events, settings=settings, days=DAYS, seed=1)
             open_cases(opened.records, opened.events, settings=settings, actor=SYSTEM)
+            at = find_moment(opened.events, at=now())
+            evaluate_alerts(opened.records, opened.events, settings=settings, at=at)
         with serve(home) as server, launch() as browser:
             for theme in THEMES:
                 for width in WIDTHS:

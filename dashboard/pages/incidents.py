@@ -1,0 +1,17 @@
+"""What went wrong and who sees to it: alerts that fire, and the rules that raise them."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard.components.alert_list import render_alerts
+
+SECTIONS = {
+    "Alerts": render_alerts,
+}
+FIRST = next(iter(SECTIONS))
+
+chosen = st.segmented_control(
+    "Part", list(SECTIONS), default=FIRST, key="part", bind="query-params", label_visibility="collapsed"
+)
+SECTIONS[chosen or FIRST]()

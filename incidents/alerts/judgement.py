@@ -1,0 +1,56 @@
+"""What a rule says about one subject in one window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+Subject: TypeAlias = tuple[str | None, str | None]
+"""A filter and one of its rules; None = all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One row of `metrics.alarms.grid.SCHEMA`."""
+
+    end: datetime
+    filter_name: str | None
+    rule_id: str | None
+    is_breached: bool | None
+    observed: float | None
+    expected: float | None
+    trials: float | None
+    p_value: float | None
+
+    def evidence(self) -> dict[str, float]:
+        """The numbers behind it that are known."""
+        numbers = {
+            "observed": self.observed,
+            "expected": self.expected,
+            "trials": self.trials,
+            "p_value": self.p_value,
+        }
+        return {name: value for name, value in numbers.items() if value is not None}
+
+
+def fill_windows(
+    judged: Sequence[Judgement], ends: Sequence[datetime], *, also: Iterable[Subject] = ()
+) -> dict[Subject, list[Judgement]]:
+    """Judgements by subject, one for each window; where the rule says nothing, one that cannot tell.
+
+    Args:
+        judged: In order of subject.
+        ends: Ends of the windows, ascending.
+        also: Subjects to list even if no window speaks of them.
+    """
+    said: dict[Subject, dict[datetime, Judgement]] = {}
+    for found in judged:
+        said.setdefault((found.filter_name, found.rule_id), {})[found.end] = found
+    for subject in also:
+        said.setdefault(subject, {})
+    return {
+        subject: [found.get(end) or Judgement(end, *subject, None, None, None, None, None) for end in ends]
+        for subject, found in said.items()
+    }

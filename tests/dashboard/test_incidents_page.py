@@ -1,0 +1,117 @@
+"""The Incidents page: alerts that fire, taking one up, silencing it, the rules."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+from page_rows import HOSTILE
+from streamlit.testing.v1 import AppTest
+from test_pages import open_page, words
+
+from core.clock import now
+from core.errors import AccessError
+from core.events import Connection
+from dashboard.components.alert_list import link_params
+from dashboard.navigation import PAGES
+from incidents.alerts import desk
+from incidents.alerts.watch import GRACE, evaluate_alerts
+from incidents.people import SYSTEM
+from service.home import Home
+
+_FAILURES = """INSERT INTO check_rollup BY NAME
+SELECT $minute::TIMESTAMP AS minute, name AS filter_name, 'classifier' AS layer, 'enforce' AS mode, 'log' AS source,
+    500 AS evaluated, 5 AS triggered, 5 AS enforced, 500 AS errors, 0 AS not_run, 0 AS undecided
+FROM (VALUES ($hostile), ('toxicity')) AS f(name)"""
+
+
+def raise_alerts(home: Home) -> datetime:
+    """Lets half of the checks of two filters fail in the last two whole hours; returns the end of the last one."""
+    end = (now() - GRACE).replace(minute=0, second=0, microsecond=0)
+
+    def work(connection: Connection) -> None:
+        for hours in (1, 2):
+            connection.execute(_FAILURES, {"minute": end - timedelta(hours=hours), "hostile": HOSTILE})
+
+    home.events.write(work)
+    rules = tuple(rule for rule in home.settings.alerts if rule.name in ("errors", "coverage"))
+    settings = home.settings.model_copy(update={"alerts": rules})
+    evaluate_alerts(home.records, home.events, settings=settings, at=now())
+    return end
+
+
+def open_alerts(home: Home, **params: str) -> AppTest:
+    raise_alerts(home)
+    app = open_page(PAGES["incidents"], **params)
+    assert not app.exception
+    assert "could not be shown" not in words(app)
+    return app
+
+
+def test_an_empty_store_says_that_nothing_fires(empty_home: Home) -> None:
+    app = open_page(PAGES["incidents"])
+    assert "No alert fires. None ever has." in words(app)
+    assert list(app.dataframe[0].value["name"])[:2] == ["rate-hour", "rate-day"]
+
+
+def test_alerts_stand_by_filter_with_their_numbers(empty_home: Home) -> None:
+    app = open_alerts(empty_home)
+    said = words(app)
+    assert "4 alerts fire." in said
+    assert "failed in 50\\.0\\% of 1\\,000\\; the limit is 2\\.0\\%" in said
+    assert "decided in 50\\.0\\% of 1\\,000\\; the limit is 95\\.0\\%" in said
+    assert "<img" not in said.replace("\\<", "")
+
+
+def test_the_link_leads_to_the_window_of_the_breach(empty_home: Home) -> None:
+    end = raise_alerts(empty_home)
+    views = desk.list_alerts(empty_home.records, actor=SYSTEM, at=now())
+    (view,) = [view for view in views if (view.kind, view.filter_name) == ("error_share", "toxicity")]
+    assert link_params(view, window_min=60) == {
+        "window": "custom",
+        "since": (end - timedelta(hours=1)).isoformat(),
+        "until": end.isoformat(),
+        "show": "toxicity",
+    }
+
+
+def test_an_alert_is_taken_up_and_silenced_with_a_reason(empty_home: Home) -> None:
+    app = open_alerts(empty_home, actor="Ada")
+    alert = desk.list_alerts(empty_home.records, actor=SYSTEM, at=now())[0].alert_id
+    app.button(key=f"alert_ack_{alert}").click().run()
+    assert "taken up by Ada" in words(app)
+    assert app.button(key=f"alert_ack_{alert}").disabled
+    app.text_input(key=f"alert_silence_why_{alert}").set_value("known fault")
+    app.button(key=f"alert_silence_go_{alert}").click().run()
+    assert "silenced by Ada" in words(app)
+    assert "known fault" in words(app)
+    assert "3 alerts fire." in words(app)
+    app.button(key=f"alert_unsilence_{alert}").click().run()
+    assert "4 alerts fire." in words(app)
+
+
+def test_a_silence_without_a_reason_is_refused_in_a_sentence(empty_home: Home) -> None:
+    app = open_alerts(empty_home)
+    alert = desk.list_alerts(empty_home.records, actor=SYSTEM, at=now())[0].alert_id
+    app.button(key=f"alert_silence_go_{alert}").click().run()
+    assert "A silence needs a reason" in words(app)
+    assert not app.exception
+
+
+def test_who_may_not_silence_is_told_so(empty_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = open_alerts(empty_home)
+
+    def refuse(*_args: object, **_kwargs: object) -> None:
+        raise AccessError("Not permitted", "ada is reviewer", "This needs the role lead.")
+
+    monkeypatch.setattr(desk, "silence_alert", refuse)
+    alert = desk.list_alerts(empty_home.records, actor=SYSTEM, at=now())[0].alert_id
+    app.button(key=f"alert_silence_go_{alert}").click().run()
+    assert "This needs the role lead" in words(app)
+
+
+def test_the_navigation_counts_what_fires(empty_home: Home) -> None:
+    from dashboard import data
+
+    raise_alerts(empty_home)
+    assert data.count_waiting()["incidents"] == 4
