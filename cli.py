@@ -26,7 +26,11 @@ from service.case_commands import cases_app
 from service.constitution_commands import constitution_app, stress_app
 from service.incident_commands import incidents_app
 from service.invocation import (
+    FAILED,
     INVOCATION,
+    OK,
+    PARTLY,
+    WRONG_USAGE,
     Invocation,
     absolute,
     emit,
@@ -36,15 +40,16 @@ from service.invocation import (
     progress,
     waiting,
 )
+from service.loop_commands import close_loop
 from service.options import FilterOption, HomeOption, JsonOption, SeedOption, SinceOption, UntilOption
 from service.proposal_commands import proposals_app
+from service.quarantine_commands import quarantine_app
 from service.remote import CommandResult, call, check_unserved, find_address, read_stdin
 from service.report_command import print_report
 
 if TYPE_CHECKING:
     from service.home import Home
 
-OK, FAILED, WRONG_USAGE, PARTLY = 0, 1, 2, 3
 _INTERRUPTED = 130  # Typer's answer to Ctrl-C
 
 app = typer.Typer(
@@ -55,10 +60,10 @@ app = typer.Typer(
     add_completion=False,
 )
 labels_app = typer.Typer(help="Human verdicts.", no_args_is_help=True)
-quarantine_app = typer.Typer(help="Rejected records.", no_args_is_help=True)
 app.command("report")(print_report)
 app.command("backup")(back_up)
 app.command("restore")(restore)
+app.command("loop")(close_loop)
 GROUPS = {
     "labels": labels_app,
     "quarantine": quarantine_app,
@@ -261,47 +266,6 @@ def config(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Prints the settings in force, secrets masked. Example: weir config"""
     document = describe(home_settings(home))
     emit(as_json, document, lambda out: render.print_settings(document, out))
-
-
-@quarantine_app.command("list")
-def quarantine_list(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Lists rejected records with reason, file and line. Example: weir quarantine list"""
-    from ingest.quarantine import list_rejects
-    from metrics.report import plain
-
-    with opened_home(home) as opened:
-        rows = list_rejects(opened.events).to_dicts()
-    shown = [
-        {key: row[key] for key in ("reject_id", "source", "file", "line_no", "reason", "field", "detail")}
-        for row in rows
-    ]
-    emit(as_json, {"rejects": plain(rows)}, lambda out: render.print_rows(shown, out))
-
-
-@quarantine_app.command("show")
-def quarantine_show(
-    reject_id: Annotated[str, typer.Argument(help="Id, or its first characters.")],
-    home: HomeOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Shows one rejected record. Example: weir quarantine show 3f2a"""
-    from ingest.quarantine import get_reject
-    from metrics.report import plain
-
-    with opened_home(home) as opened:
-        row = get_reject(opened.events, reject_id)
-    emit(as_json, plain(row), lambda out: render.print_pairs(row, out))
-
-
-@quarantine_app.command("retry")
-def quarantine_retry(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Reads every rejected record again after a fix. Example: weir quarantine retry"""
-    from ingest.quarantine import retry_rejects
-
-    with opened_home(home) as opened:
-        summary = retry_rejects(opened.events, settings=opened.settings)
-    emit(as_json, summary.to_json(), lambda out: render.print_pairs(summary.to_json(), out))
-    raise typer.Exit(PARTLY if summary.rejected else OK)
 
 
 def main() -> None:

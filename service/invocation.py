@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from service.home import Home
 
 
+OK, FAILED, WRONG_USAGE, PARTLY = 0, 1, 2, 3
+"""Exit statuses of commands."""
+
+
 @dataclass(slots=True)
 class Invocation:
     """One run of the command line: where it reads and writes, and the home if this process has it open already."""

@@ -166,3 +166,8 @@ def normalise(text: pl.Expr) -> pl.Expr:
     """`text` with white space runs as one space and none at the ends, to tell texts apart; blank is null."""
     plain = text.str.replace_all(r"\s+", " ").str.strip_chars()
     return pl.when(plain != "").then(plain)
+
+
+def fold(text: pl.Expr) -> pl.Expr:
+    """`text` as `normalise` leaves it, without regard to case and Unicode form, to tell prompts apart."""
+    return normalise(text.str.normalize("NFKC").str.to_lowercase())

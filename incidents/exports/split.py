@@ -13,7 +13,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from core.errors import UsageError
-from incidents.exports.exporter import normalise
+from incidents.exports.exporter import fold
 
 MIN_SHARED_PROMPT_CHARS = 20
 _NAME = re.compile(r"^[a-z][a-z0-9_]{0,31}$")
@@ -52,8 +52,8 @@ def find_components(turns: pl.DataFrame) -> pl.DataFrame:
         "ts",
         # The prefixes keep a conversation and a turn of the same name apart.
         node=pl.coalesce("c:" + pl.col("conversation_id"), "r:" + pl.col("request_id")),
-        last=_fold(pl.col("prompt")),
-        whole=_fold(
+        last=fold(pl.col("prompt")),
+        whole=fold(
             pl.col("messages")
             .list.eval(pl.element().filter(pl.element().struct.field("role") != "system").struct.field("content"))
             .list.join("\n")
@@ -94,7 +94,3 @@ def assign_splits(components: pl.Series, *, split: Mapping[str, float], seed: in
     places = [int.from_bytes(hashlib.sha256(f"{seed}\0{name}".encode()).digest()[:8]) / 2**64 for name in distinct]
     chosen = [names[index] for index in np.searchsorted(bounds, places, side="right")]
     return pl.DataFrame({"component": distinct, "split": chosen}, schema={"component": pl.String, "split": pl.String})
-
-
-def _fold(text: pl.Expr) -> pl.Expr:
-    return normalise(text.str.normalize("NFKC").str.to_lowercase())
