@@ -86,6 +86,23 @@ def list_newest_triggers(events: EventStore, query: Query, *, limit: int = 50) -
     return fetch(events.backend(), chosen.select(*TRIGGER_COLUMNS))
 
 
+def read_text(events: EventStore, request_id: str, role: str) -> str:
+    """One text of a turn as stored, however long; "" when the event store does not have it.
+
+    Args:
+        events: The store.
+        request_id: The turn.
+        role: "user" (the prompt), "assistant" (the response) or "shown" (what the user saw); any other reads the messages.
+    """
+    column = {"user": "prompt", "assistant": "response", "shown": "final_text"}.get(role, "messages")
+    frame = events.read(
+        f"SELECT {column} AS text FROM turns WHERE request_id = $request_id",  # noqa: S608 - from a fixed set
+        {"request_id": request_id},
+    )
+    text: str | None = None if frame.is_empty() else frame["text"][0]
+    return text or ""
+
+
 def list_quarantine(
     events: EventStore, *, source: str | None = None, reason: str | None = None, limit: int = 200
 ) -> pl.DataFrame:

@@ -34,6 +34,7 @@ _CHECK_COLUMNS = (
     "enforced",
     "status",
     "latency_ms",
+    "matched_text",
 )
 _TURN_COLUMNS = ("ts", "request_id", "conversation_id", *TURN_DIMENSIONS, "is_logged")
 

@@ -38,6 +38,17 @@ def fetch_verdicts(backend: BaseBackend) -> pl.DataFrame:
     )
 
 
+def pick_verdicts(verdicts: pl.DataFrame, filter_name: str) -> pl.DataFrame:
+    """One verdict per turn for one filter: the one about it, where there is one, before the one about the turn.
+
+    Args:
+        verdicts: From `fetch_verdicts`.
+        filter_name: The filter in question.
+    """
+    about = verdicts.filter(pl.col("judged_filter").is_null() | (pl.col("judged_filter") == filter_name))
+    return about.sort("judged_filter", nulls_last=True).unique("request_id", keep="first", maintain_order=True)
+
+
 def keep_labelled(backend: BaseBackend, table: Table) -> Table:
     """Rows of `table` whose turn has a label: few turns are ever judged, so this makes what follows cheap."""
     return table.semi_join(backend.table("labels").select("request_id"), "request_id")

@@ -22,7 +22,7 @@ from core.errors import UsageError
 from core.events import EventStore
 from metrics.events import fetch
 from metrics.query import Query
-from metrics.reviews import add_conversation, complete_design, fetch_verdicts, keep_labelled
+from metrics.reviews import add_conversation, complete_design, fetch_verdicts, keep_labelled, pick_verdicts
 from metrics.survey import Ratio, estimate_rates
 
 LEAST_LABELLED = 30
@@ -219,7 +219,7 @@ def explain_check(checked: Mapping[str, Any]) -> str:
 
 
 def list_moves(events: EventStore, query: Query, change: FilterChange, *, limit: int = LISTED) -> pl.DataFrame:
-    """Turns of the query's window that the change decides otherwise, newest first, labelled ones before others.
+    """Turns of the query's window that the change decides otherwise, harmful ones first, then benign, then not judged, each newest first.
 
     Args:
         events: The store.
@@ -237,10 +237,10 @@ def list_moves(events: EventStore, query: Query, change: FilterChange, *, limit:
         if bound is not None:
             moves = moves.filter(is_inside(bound))
     moves = moves.filter(moves.was != moves.becomes)
-    verdicts = _pick_verdicts(fetch_verdicts(backend), change.filter_name).select("request_id", "harmful")
+    verdicts = pick_verdicts(fetch_verdicts(backend), change.filter_name).select("request_id", "harmful")
     known = ibis.memtable(verdicts)
     listed = moves.left_join(known, "request_id").drop("request_id_right")
-    order = [listed.harmful.isnull(), listed["at"].desc(), listed.request_id]
+    order = [listed.harmful.isnull(), listed.harmful.cast("int8").desc(), listed["at"].desc(), listed.request_id]
     place = ibis.row_number().over(ibis.window(group_by=listed.was, order_by=order))
     chosen = listed.mutate(place=place)
     chosen = chosen.filter(chosen.place < limit)
@@ -336,18 +336,12 @@ def _judge_moves(backend: BaseBackend, moved: Table, change: FilterChange) -> pl
     """The moved turns with a settled verdict: request_id, at, spared, held, and the columns of `fetch_verdicts`."""
     labelled = keep_labelled(backend, moved)
     chosen = add_conversation(backend, labelled.select("request_id", "at", "held", spared=labelled.was), Query())
-    verdicts = _pick_verdicts(fetch_verdicts(backend), change.filter_name)
+    verdicts = pick_verdicts(fetch_verdicts(backend), change.filter_name)
     return (
         fetch(backend, chosen)
         .join(verdicts, on="request_id")
         .with_columns(conversation_id=pl.coalesce("conversation_id", "label_conversation_id"))
     )
-
-
-def _pick_verdicts(verdicts: pl.DataFrame, filter_name: str) -> pl.DataFrame:
-    """One verdict per turn: the one about this filter, where there is one, before the one about the turn."""
-    about = verdicts.filter(pl.col("judged_filter").is_null() | (pl.col("judged_filter") == filter_name))
-    return about.sort("judged_filter", nulls_last=True).unique("request_id", keep="first", maintain_order=True)
 
 
 def _estimate_wrong(

@@ -7,11 +7,13 @@ from zoneinfo import ZoneInfo
 import altair as alt
 import polars as pl
 
-from dashboard.charts.common import HEIGHT, AnyChart, compose, limit_marks, no_data, time_axis
-from dashboard.theme import ACCENT, format_count, format_duration, localise
+from dashboard.charts.common import HEIGHT, AnyChart, compose, limit_marks, make_plain, no_data, time_axis
+from dashboard.theme import ACCENT, VERMILION, format_count, format_duration, localise
 
 
-def build_trigger_counts(frame: pl.DataFrame, *, bucket_s: int, zone: ZoneInfo, height: int = HEIGHT) -> AnyChart:
+def build_trigger_counts(
+    frame: pl.DataFrame, *, bucket_s: int, zone: ZoneInfo, height: int = HEIGHT, versions: pl.DataFrame | None = None
+) -> AnyChart:
     """Triggers per period, for what logs only its hits and hence has no rate.
 
     Args:
@@ -19,6 +21,7 @@ def build_trigger_counts(frame: pl.DataFrame, *, bucket_s: int, zone: ZoneInfo, 
         bucket_s: Seconds per bar.
         zone: The reader's time zone; buckets are naive UTC.
         height: Pixels.
+        versions: Marked where the logs first have them: filter_version, first_at (naive UTC).
     """
     title = "Triggers over time"
     total = int(frame["triggered"].sum())
@@ -40,4 +43,20 @@ def build_trigger_counts(frame: pl.DataFrame, *, bucket_s: int, zone: ZoneInfo, 
         )
     )
     words = f"per {format_duration(bucket_s)} · n {format_count(total)} · times in {zone.key}"
-    return compose(bars, title=title, subtitle=words, description=f"{title}: {words}", height=height)
+    marks = [] if versions is None or versions.is_empty() else _mark_versions(versions, zone)
+    return compose(bars, *marks, title=title, subtitle=words, description=f"{title}: {words}", height=height)
+
+
+def _mark_versions(versions: pl.DataFrame, zone: ZoneInfo) -> list[alt.Chart]:
+    """A thin rule with a label where each version was first seen."""
+    rows = localise(make_plain(versions, "filter_version"), zone).with_columns(
+        words=pl.format("version {}", "filter_version")
+    )
+    at = alt.X("first_at:T")
+    rule = alt.Chart(rows).mark_rule(color=VERMILION, strokeDash=[5, 3], strokeWidth=1.5).encode(x=at)
+    label = (
+        alt.Chart(rows)
+        .mark_text(align="left", dx=5, baseline="top", y=-12, fontSize=12, color=VERMILION)
+        .encode(x=at, text="words:N")
+    )
+    return [rule, label]

@@ -7,20 +7,18 @@ from dataclasses import replace
 import polars as pl
 import streamlit as st
 
-from dashboard import data, lists
-from dashboard.charts.bars import build_counts
-from dashboard.charts.counts import build_trigger_counts
-from dashboard.charts.rates import choose_bucket
-from dashboard.components.chart import render_chart
+from dashboard import data
 from dashboard.components.empty import render_empty
 from dashboard.components.loading import loading
-from dashboard.components.triggers import render_triggers
+from dashboard.components.workbench_change import render_change
+from dashboard.components.workbench_evidence import Rule, read_rule, render_evidence, render_examples
+from dashboard.components.workbench_proposals import render_proposals
+from dashboard.components.workbench_set import render_set
 from dashboard.state import View
-from dashboard.text import inert, plain
+from dashboard.text import plain
 from dashboard.theme import format_rate
 from metrics.overblocking import rank_rules
-from metrics.query import Query
-from metrics.series import trigger_series
+from metrics.scores import score_histogram
 
 _SHOWN = 200
 _CHOICE = "overblocking_rule"
@@ -40,9 +38,14 @@ def render_overblocking(view: View) -> None:
     left, right = st.columns([6, 7], gap="medium")
     with left:
         place = _render_ranking(rows)
-    name, rule = rows.select("filter_name", "rule_id").row(place)
+    name, rule_id = rows.select("filter_name", "rule_id").row(place)
+    filters = (("filter_name", name or ""), ("rule_id", rule_id or ""), ("mode", "enforce"))
+    rule = read_rule(name or "", rule_id, data.build_query(replace(view, filter=()), filters=filters))
     with right:
-        _render_evidence(view, name, rule, rows["wrong_block_share"][place])
+        render_evidence(rule, rows["wrong_block_share"][place])
+    with left:
+        render_examples(rule)
+    _render_actions(rule)
 
 
 def _render_ranking(rows: pl.DataFrame) -> int:
@@ -61,18 +64,18 @@ def _render_ranking(rows: pl.DataFrame) -> int:
         shown,
         key=_CHOICE,
         hide_index=True,
-        height=560,
+        height=420,
         on_select="rerun",
         selection_mode="single-row",
         placeholder="–",
         alt="Rules by estimated wrong blocks per day",
         column_config={
-            "rule": st.column_config.TextColumn("Filter · rule", pinned=True, width=225),
+            "rule": st.column_config.TextColumn("Filter · rule", pinned=True, width=205),
             "wrong": st.column_config.TextColumn(
-                "Wrong blocks/day", width=120, help="Triggers a day x wrong-block share, with its 95 % interval"
+                "Wrong blocks/day", width=130, help="Triggers a day x wrong-block share, with its 95 % interval"
             ),
             "share": st.column_config.TextColumn(
-                "Wrong-block share", width=115, help="Benign / triggered, among reviewed triggers"
+                "Wrong-block share", width=125, help="Benign / triggered, among reviewed triggers"
             ),
             "triggers": st.column_config.NumberColumn("Triggers", format="localized", width=65),
         },
@@ -88,31 +91,21 @@ def _format_wrong(row: dict[str, float | None]) -> str:
     return f"{middle:.1f} ({low:.1f}–{high:.1f})"
 
 
-def _render_evidence(view: View, name: str | None, rule: str | None, share: object) -> None:
-    title = " · ".join(inert(part, limit=60) for part in (rule, name or "not logged") if part)
-    st.subheader(title, anchor=False)
-    judged = format_rate(share) if isinstance(share, dict) else "not enough reviews"
-    st.caption(f"Wrong-block share: {judged}")
-    filters = (("filter_name", name or ""), ("rule_id", rule or ""), ("mode", "enforce"))
-    query = data.build_query(replace(view, filter=()), filters=filters)
-    length = query.until - query.since if query.since and query.until else None
-    fired = data.report("triggers", query).rows
-    bucket_s = choose_bucket(length, checks=int(fired["triggered"].sum()) if fired.height else 0)
-    trend = data.read(trigger_series, query, by="filter_name", bucket_s=bucket_s)
-    render_chart(build_trigger_counts(trend, bucket_s=bucket_s, zone=data.zone()), key="rule_trend")
-    columns = st.columns(2, gap="small")
-    for column, dimension, heading in zip(
-        columns, ("language", "filter_version"), ("Languages", "Versions"), strict=True
-    ):
-        with column:
-            _render_counts(query, dimension, heading)
-    st.markdown("**Newest triggers**")
-    render_triggers(
-        data.read(lists.list_newest_triggers, query, limit=50), key="rule_triggers", hidden=("rule_id", "mode")
-    )
+def _render_actions(rule: Rule) -> None:
+    st.subheader("What to do about it", anchor=False)
+    left, right = st.columns([5, 8], gap="medium")
+    with left:
+        render_set(rule)
+        st.space("small")
+        render_proposals(rule.filter_name, rule.rule_id)
+    with right:
+        render_change(rule, threshold=_find_threshold(rule))
 
 
-def _render_counts(query: Query, dimension: str, title: str) -> None:
-    rows = data.report("triggers", replace(query, by=(dimension,))).rows
-    chart = build_counts(rows, by=dimension, count="triggered", title=title, unit="triggers", reason="no triggers")
-    render_chart(chart, key=f"rule_{dimension}")
+def _find_threshold(rule: Rule) -> float | None:
+    """The filter's newest logged threshold; None without scores, and for a rule, which has none of its own."""
+    if rule.rule_id is not None:
+        return None
+    scores = data.read(score_histogram, rule.query)
+    known = scores["threshold"].drop_nulls()
+    return float(known[0]) if len(known) else None

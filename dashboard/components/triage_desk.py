@@ -14,7 +14,7 @@ from sqlmodel import select
 
 from core.clock import now, to_utc
 from core.errors import AppError
-from dashboard import state
+from dashboard import lists, state
 from dashboard.components.triage_draft import Draft, Drafts, get_drafts
 from dashboard.components.triage_form import read_inputs
 from incidents.audit import count_actions
@@ -200,12 +200,7 @@ class Desk:
 
     def read_whole(self, request_id: str, role: str) -> str:
         """One text of a turn as stored, however long; "" when the event store no longer has it."""
-        column = {"user": "prompt", "assistant": "response", "shown": "final_text"}.get(role, "messages")
-        frame = self.home.events.read(
-            f"SELECT {column} AS text FROM turns WHERE request_id = $request_id",  # noqa: S608 - from a fixed set
-            {"request_id": request_id},
-        )
-        return "" if frame.is_empty() else frame["text"][0] or ""
+        return lists.read_text(self.home.events, request_id, role)
 
 
 def open_desk(home: Home, actor: Actor) -> Desk:

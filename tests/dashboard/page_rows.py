@@ -19,7 +19,8 @@ FROM range($turns) t(i)"""
 _CHECKS = """INSERT INTO checks BY NAME
 SELECT gen_random_uuid() AS check_id, ts, request_id, conversation_id, layer, 'input' AS stage, filter_name,
     '1' AS filter_version, CASE WHEN fired AND layer = 'keyword' THEN 'rule-1' END AS rule_id,
-    CASE WHEN fired THEN 'hate' END AS category, CASE WHEN fired THEN 0.9 ELSE 0.1 END AS score, 0.8 AS threshold,
+    CASE WHEN fired THEN 'hate' END AS category,
+    CASE WHEN fired AND layer = 'keyword' THEN $hostile END AS matched_text, CASE WHEN fired THEN 0.9 ELSE 0.1 END AS score, 0.8 AS threshold,
     fired AS triggered, CASE WHEN fired THEN 'block' ELSE 'allow' END AS decision, fired AS enforced,
     'enforce' AS mode, 'ok' AS status, 12.0 AS latency_ms, 'log' AS source, $ingest AS ingest_id
 FROM (

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from dashboard.charts.bars import build_counts, build_rates
 from dashboard.charts.cascade import build_funnel, build_outcomes
 from dashboard.charts.common import MAX_MARKS, AnyChart
+from dashboard.charts.counts import build_trigger_counts
 from dashboard.charts.latency import build_latency
 from dashboard.charts.rates import BUCKETS_S, MIN_POINTS, build_trigger_rate, choose_bucket
 from dashboard.charts.scores import build_score_histogram
 from dashboard.charts.spark import build_interval, build_spark
+from dashboard.charts.verdicts import build_verdict_bars
 from dashboard.theme import LAYER_COLOURS
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -190,3 +192,33 @@ def test_tile_marks_describe_themselves() -> None:
     assert spec_of(build_spark([1.0, 2.0], words="turns"))["description"] == "Trend of turns"
     said = spec_of(build_interval(RATE, words="Wrong blocks"))["description"]
     assert said == "Wrong blocks: 50.0%, 95 % interval 40.0% to 60.0%"
+
+
+def test_versions_are_marked_where_they_were_first_seen() -> None:
+    versions = pl.DataFrame(
+        {"filter_version": [HOSTILE], "first_at": [START]}, schema_overrides={"first_at": pl.Datetime("us")}
+    )
+    spec = json.dumps(build_trigger_counts(series(), bucket_s=3600, zone=BERLIN, versions=versions).to_dict())
+    assert "version \\u27e8202E\\u27e9" in spec
+    assert "2026-10-25T00:00:00" in spec  # the reader's wall clock
+
+
+def test_verdict_bars_add_up_and_are_stacked_in_one_order() -> None:
+    frame = pl.DataFrame(
+        {
+            "app": ["a", "a", "b", "b", None],
+            "verdict": ["benign", "benign", "harmful", "benign", "not judged"],
+            "turns": [2, 3, 4, 5, 1],
+        }
+    )
+    spec = build_verdict_bars(frame, by="app", title="Apps", verdicts=("benign", "harmful", "not judged")).to_dict()
+    assert spec["title"]["subtitle"] == "turns by verdict · n 15"
+    assert spec["description"] == "Apps: b 9, a 5, not logged 1"
+    rows = next(iter(spec["datasets"].values()))
+    assert sorted((row["app"], row["turns"], row["rank"]) for row in rows) == [
+        ("a", 5, 0),
+        ("b", 4, 1),
+        ("b", 5, 0),
+        ("not logged", 1, 2),
+    ]
+    assert "no triggers" in json.dumps(build_verdict_bars(frame.clear(), by="app", title="Apps", verdicts=()).to_dict())

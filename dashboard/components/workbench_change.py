@@ -1,0 +1,218 @@
+"""Proposing a change of a rule: an exclusion or a threshold, checked against every labelled turn, then recorded."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import polars as pl
+import streamlit as st
+
+from core.clock import now
+from core.errors import AppError, UsageError
+from dashboard import data, state
+from dashboard.components.conversation import render_chosen
+from dashboard.components.workbench_evidence import Rule
+from dashboard.text import inert, plain
+from dashboard.theme import MISSING, format_count, format_interval, format_percent, localise
+from incidents.proposals import add_proposal
+from metrics.query import Query
+from metrics.whatif import (
+    ChangeCheck,
+    ChangeKind,
+    CheckVerdict,
+    FilterChange,
+    check_change,
+    explain_check,
+    list_moves,
+    validate_change,
+)
+
+_CHECKED, _NOTICE = "workbench.checked", "workbench.notice"
+_KINDS = {ChangeKind.EXCLUSION: "Exclusion", ChangeKind.THRESHOLD: "Threshold"}
+VERDICTS = {
+    CheckVerdict.SAFE: ("Safe on what is labelled", "green", ":material/check_circle:"),
+    CheckVerdict.TOO_FEW_LABELS: ("Too few labels", "orange", ":material/help:"),
+    CheckVerdict.LOSES_TRUE_POSITIVES: ("Loses true positives", "red", ":material/dangerous:"),
+    CheckVerdict.NO_EFFECT: ("No effect", "gray", ":material/block:"),
+}
+
+
+def render_change(rule: Rule, *, threshold: float | None) -> None:
+    """Draws the form, the check of what it holds, and the way to record it.
+
+    Args:
+        rule: What is to change.
+        threshold: The filter's threshold in force; None for a filter without scores, which has exclusions only.
+    """
+    st.markdown("**Propose a change**")
+    kind = ChangeKind.EXCLUSION
+    if threshold is not None:
+        kinds = list(_KINDS)
+        chosen = st.segmented_control(
+            "Kind",
+            kinds,
+            default=kinds[0],
+            format_func=_KINDS.__getitem__,
+            key="workbench_kind",
+            label_visibility="collapsed",
+        )
+        kind = chosen or kind
+    with st.form("workbench_form", border=False):
+        change = _read_threshold(rule, threshold) if kind is ChangeKind.THRESHOLD else _read_exclusion(rule)
+        is_asked = st.form_submit_button(
+            "Check against all labelled turns", key="workbench_check", icon=":material/rule:", type="primary"
+        )
+    if is_asked:
+        _ask(change)
+    asked = st.session_state.get(_CHECKED)
+    if isinstance(asked, FilterChange) and (asked.filter_name, asked.rule_id) in (
+        (rule.filter_name, rule.rule_id),
+        (rule.filter_name, None),
+    ):
+        render_check(asked)
+        _render_recording(asked)
+    notice = st.session_state.pop(_NOTICE, None)
+    if notice:
+        st.success(inert(notice, limit=300), icon=":material/check:")
+
+
+def _ask(change: FilterChange) -> None:
+    try:
+        validate_change(change)
+    except UsageError as error:
+        st.session_state.pop(_CHECKED, None)
+        st.warning(inert(error.sentence(), limit=300), icon=":material/edit:")
+        return
+    st.session_state[_CHECKED] = change
+
+
+def _read_exclusion(rule: Rule) -> FilterChange:
+    languages, apps = (rule.turns[name].drop_nulls().unique().sort().to_list() for name in ("language", "app"))
+    phrases = st.text_area(
+        "Not when the text holds one of these phrases",
+        key="workbench_phrases",
+        height=96,
+        placeholder="one phrase per line, literally; upper and lower case alike",
+    )
+    left, right = st.columns(2)
+    with left:
+        chosen_languages = st.multiselect(
+            "and the turn is in", languages, key="workbench_languages", placeholder="any language", format_func=plain
+        )
+    with right:
+        chosen_apps = st.multiselect(
+            "and of the application", apps, key="workbench_apps", placeholder="any application", format_func=plain
+        )
+    lines = (line.strip() for line in (phrases or "").splitlines())
+    return FilterChange(
+        rule.filter_name,
+        rule.rule_id,
+        phrases=tuple(dict.fromkeys(line for line in lines if line)),
+        languages=tuple(chosen_languages),
+        apps=tuple(chosen_apps),
+    )
+
+
+def _read_threshold(rule: Rule, threshold: float | None) -> FilterChange:
+    value = st.number_input(
+        "Trigger from this score on", value=threshold, format="%g", step=0.01, key="workbench_threshold"
+    )
+    return FilterChange(rule.filter_name, threshold=float(value or 0.0))
+
+
+def read_check(change: FilterChange) -> ChangeCheck:
+    """The check of a change over everything stored, cached until new data arrives."""
+    statistics = data.home().settings.statistics
+    return data.read(check_change, change, min_sample=statistics.min_sample, confidence=statistics.confidence)
+
+
+def render_check(change: FilterChange) -> None:
+    """Draws what a change would have done, with the turns that it moves."""
+    checked = read_check(change)
+    render_finding(asdict(checked), key="workbench_finding")
+    if checked.verdict is CheckVerdict.NO_EFFECT:
+        return
+    render_moves(change, Query(), key="workbench_moves")
+
+
+def render_finding(checked: dict[str, Any], *, key: str) -> None:
+    """Draws the numbers of a check, fresh or frozen; `key` tells one on the page from another."""
+    title, colour, icon = VERDICTS[CheckVerdict(checked["verdict"])]
+    st.badge(title, color=colour, icon=icon)  # type: ignore[arg-type]  # of the table above
+    st.markdown(explain_check(checked))
+    share = checked["wrong_share"]
+    estimate = share["estimate"]
+    numbers = [
+        ("Wrong blocks removed", checked["wrong_blocks_removed"], "judged benign, stopped by nothing else"),
+        ("True positives lost", checked["true_positives_lost"], f"{checked['caught_by_others']} caught by others too"),
+        ("Turns spared", checked["spared"], f"of {checked['triggered']:,} · {checked['spared_per_day']:.1f} a day"),
+    ]
+    if checked["added"]:
+        gained, wrong = checked["true_positives_gained"], checked["wrong_blocks_added"]
+        numbers.append(("Newly triggered", checked["added"], f"judged: {gained} harmful, {wrong} benign"))
+    else:
+        words = MISSING if estimate is None else f"{format_percent(estimate)}"
+        basis = (
+            "too few drawn at random" if estimate is None else f"{format_interval(share)} % · n {share['n']} reviews"
+        )
+        numbers.append(("Benign among spared", words, basis))
+    with st.container(horizontal=True, key=key):
+        for name, value, basis in numbers:
+            with st.container(border=True, gap="xsmall", width=170, height="stretch"):
+                st.metric(name, value if isinstance(value, str) else format_count(value))
+                st.caption(basis)
+
+
+def render_moves(change: FilterChange, query: Query, *, key: str) -> None:
+    """Draws the turns that a change decides otherwise, harmful ones first, each with its conversation."""
+    rows = data.read(list_moves, query, change)
+    if rows.is_empty():
+        st.caption("No turn of this window would be decided otherwise.")
+        return
+    zone = data.zone()
+    direction = pl.when("spared").then(pl.lit("no longer triggers")).otherwise(pl.lit("newly triggers"))
+    verdict = pl.col("harmful").replace_strict({True: "harmful", False: "benign"}, default="not judged")
+    event = st.dataframe(
+        localise(rows, zone).with_columns(
+            verdict=verdict,
+            direction=direction,
+            request_id=pl.col("request_id").map_elements(plain, return_dtype=pl.String),
+        ),
+        key=key,
+        hide_index=True,
+        height=min(38 + 35 * rows.height, 320),
+        on_select="rerun",
+        selection_mode="single-row",
+        placeholder=MISSING,
+        alt="Turns that would be decided otherwise, without texts",
+        column_order=["verdict", "direction", "at", "request_id", *(["score"] if change.threshold is not None else [])],
+        column_config={
+            "verdict": st.column_config.TextColumn("People's verdict", width=115),
+            "direction": st.column_config.TextColumn("Change", width=130),
+            "at": st.column_config.DatetimeColumn(f"Time ({zone.key})", format="YYYY-MM-DD HH:mm", width=130),
+            "request_id": st.column_config.TextColumn("Turn"),
+            "score": st.column_config.NumberColumn("Score", format="%.4g", width=70),
+        },
+    )
+    render_chosen(rows, event["selection"]["rows"], time_column="at")
+
+
+def _render_recording(change: FilterChange) -> None:
+    with st.form("workbench_record", border=False):
+        reason = st.text_input("Why is it needed?", key="workbench_reason", max_chars=500)
+        is_asked = st.form_submit_button("Record as proposal", key="workbench_add", icon=":material/playlist_add:")
+    if not is_asked:
+        return
+    try:
+        view = add_proposal(
+            data.home().records, change, read_check(change), reason=reason, actor=state.current_actor(), at=now()
+        )
+    except AppError as error:
+        st.warning(inert(error.sentence(), limit=300), icon=":material/edit:")
+        return
+    st.session_state.pop(_CHECKED, None)
+    st.session_state[_NOTICE] = (
+        f"Recorded as proposal {view.proposal_id}, with the numbers of its check as they are now."
+    )
+    st.rerun()
