@@ -35,7 +35,7 @@ FILTER_KEYS: Mapping[str, str] = {
     "filter": "filter_name",
     "model": "model",
 }
-CHOICE_KEYS = ("show", "case", "request")
+CHOICE_KEYS = ("show", "case", "request", "incident")
 ACTOR_KEY = "actor"
 DEFAULT_ACTOR = "analyst"
 DRAWN_PAGES_KEY = "_drawn_pages"
@@ -58,6 +58,7 @@ class View:
         show: The filter chosen on the Filters page.
         case: The case opened on the Triage page.
         request: The turn opened on the Triage page.
+        incident: Number of the incident opened on the Incidents page.
     """
 
     window: str = DEFAULT_WINDOW
@@ -71,6 +72,7 @@ class View:
     show: str = ""
     case: str = ""
     request: str = ""
+    incident: str = ""
 
     def filters(self) -> tuple[tuple[str, str], ...]:
         """The filters as `metrics.query.Query` takes them."""
@@ -96,6 +98,7 @@ def parse_view(params: Mapping[str, Sequence[str]]) -> View:
         show=_parse_choice(last.get("show", "")),
         case=_parse_choice(last.get("case", "")),
         request=_parse_choice(last.get("request", "")),
+        incident=_parse_choice(last.get("incident", "")),
     )
 
 
@@ -125,7 +128,7 @@ def current_view() -> View:
 
 
 def choose(**choices: str | None) -> None:
-    """Puts the page's own choices (`show`, `case`, `request`) into the query string; None or "" removes one.
+    """Puts the page's own choices (`show`, `case`, `request`, `incident`) into the query string; None or "" removes one.
 
     Raises:
         KeyError: A name is not one of `CHOICE_KEYS`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
@@ -11,10 +12,11 @@ from core.errors import UsageError
 from incidents.response.enums import IncidentAction, IncidentState, LinkKind, Severity
 from service import render
 from service.arguments import get_operator
-from service.invocation import emit, opened_home
+from service.invocation import absolute, emit, opened_home
 from service.options import HomeOption, JsonOption
 
 if TYPE_CHECKING:
+    from incidents.response.document import Document
     from incidents.response.work import IncidentView
 
 incidents_app = typer.Typer(help="What went wrong, from the alarm to the postmortem.", no_args_is_help=True)
@@ -135,6 +137,37 @@ def follow_up(
     else:
         facts = {"title": title, "owner": owner, "due": due}
         _act(number, IncidentAction.ADD_FOLLOW_UP, facts, home, as_json)
+
+
+@incidents_app.command("postmortem")
+def postmortem(
+    number: NumberArgument,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write: .md or .html; without it, Markdown is printed.")
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Writes the postmortem from the timeline. Example: weir incidents postmortem 3 --out postmortem.html"""
+    from core.clock import now
+    from service.incidents import prepare_postmortem
+
+    with opened_home(home) as opened:
+        document = prepare_postmortem(opened, number, actor=get_operator(), at=now())
+    _emit_document(document, out, as_json)
+
+
+def _emit_document(document: Document, out: Path | None, as_json: bool) -> None:
+    from incidents.response.document import write_html, write_markdown
+
+    text = write_html(document) if out is not None and out.suffix in (".html", ".htm") else write_markdown(document)
+    if out is None:
+        emit(as_json, {"title": document.title, "markdown": text}, lambda stream: print(text, end="", file=stream))
+        return
+    path = absolute(out)
+    path.write_text(text, encoding="utf-8")
+    written = {"title": document.title, "file": str(path)}
+    emit(as_json, written, lambda stream: render.print_pairs(written, stream))
 
 
 def _act(number: int, action: IncidentAction, facts: dict[str, str], home: Any, as_json: bool) -> None:

@@ -15,6 +15,7 @@ from core.clock import now
 from dashboard import data, state
 from dashboard.components.alert_rules import render_rules
 from dashboard.components.empty import render_empty
+from dashboard.components.incident_desk import render_from_alert
 from dashboard.navigation import get_path
 from dashboard.text import inert, plain
 from dashboard.theme import format_duration, format_time, localise
@@ -119,11 +120,13 @@ def _render_alert(view: AlertView, *, at: datetime, zone: ZoneInfo) -> None:
     subject = f"rule **{inert(view.rule_id)}** " if view.rule_id else ""
     badge = f":{_COLOURS[view.state]}-badge[{_ICONS[view.state]} {view.state.title}]"
     with st.container(key=f"alert_{view.alert_id}", gap=None):
-        words, *places = st.columns([12, 2, 2, 2, 2], vertical_alignment="top", gap="small")
+        words, *places = st.columns([6.5, 2, 2, 2.3, 2.3, 2], vertical_alignment="top", gap="small")
         with words:
             st.markdown(f"{badge} {subject}{inert(view.sentence, limit=400)}.")
         for place, render in zip(
-            places, (_render_link, _render_acknowledge, _render_silence, _render_history), strict=True
+            places,
+            (_render_link, _render_acknowledge, render_from_alert, _render_silence, _render_history),
+            strict=True,
         ):
             with place:
                 render(view)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.components.alert_list import render_alerts
+from dashboard.components.incidents import render_incidents
 
 SECTIONS = {
     "Alerts": render_alerts,
+    "Incidents": render_incidents,
 }
 FIRST = next(iter(SECTIONS))
 

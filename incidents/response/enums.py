@@ -93,8 +93,8 @@ class Duty(GuidedEnum):
 class Source(GuidedEnum):
     """What an incident was opened from."""
 
-    ALERT = "alert", "Alert", "A rule over the filters fired."
-    CASE = "case", "Case", "A reviewer saw more than one turn's problem."
+    ALERT = "alert", "From an alert", "A rule over the filters fired."
+    CASE = "case", "From a case", "A reviewer saw more than one turn's problem."
     HAND = "hand", "By hand", "Somebody noticed it elsewhere."
 
 

@@ -9,7 +9,6 @@ from sqlmodel import Session, col, select
 
 from core.records import RecordStore
 from incidents.audit import change
-from incidents.enums import AlertState
 from incidents.models import AlertEvent, Incident, Progress
 from incidents.people import SYSTEM
 from incidents.response.enums import Dismissal, IncidentAction, IncidentState, LinkKind
@@ -51,23 +50,6 @@ def reopen_recurring(records: RecordStore, *, at: datetime) -> list[int]:
 
 
 def _list_fired(session: Session, *, after: int) -> list[tuple[str, datetime]]:
-    """Alerts that entered `firing` by a window, with the moment; one that had not ended is the same alarm."""
-    query = (
-        select(AlertEvent)
-        .where(col(AlertEvent.event_id) > after, AlertEvent.action == "window", AlertEvent.state == AlertState.FIRING)
-        .order_by(col(AlertEvent.event_id))
-    )
-    fired = []
-    for event in session.exec(query):
-        before = session.exec(
-            select(AlertEvent.state)
-            .where(
-                AlertEvent.alert_id == event.alert_id,
-                AlertEvent.action == "window",
-                col(AlertEvent.event_id) < event.event_id,
-            )
-            .order_by(col(AlertEvent.event_id).desc())
-        ).first()
-        if before != AlertState.RECOVERING:
-            fired.append((event.alert_id, event.at))
-    return fired
+    """Alerts that began to fire, with the moment; one that had not ended is the same alarm and no such event."""
+    query = select(AlertEvent).where(col(AlertEvent.event_id) > after, AlertEvent.action == "fire")
+    return [(event.alert_id, event.at) for event in session.exec(query.order_by(col(AlertEvent.event_id)))]

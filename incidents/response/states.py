@@ -85,8 +85,8 @@ TRANSITIONS: dict[tuple[IncidentState | None, IncidentAction], IncidentRule] = {
     (_TRIAGED, _A.START): IncidentRule(_ACTIVE, ("summary",)),
     (_TRIAGED, _A.DISMISS): IncidentRule(_CLOSED, ("dismissal", "reason"), Role.LEAD),
     (_ACTIVE, _A.STABILISE): IncidentRule(_STABLE, ("mitigation",)),
-    (_STABLE, _A.RESUME): IncidentRule(_ACTIVE, ("reason",)),
     (_STABLE, _A.CLOSE): IncidentRule(_CLOSED, ("resolution", "cause"), Role.LEAD),
+    (_STABLE, _A.RESUME): IncidentRule(_ACTIVE, ("reason",)),
     # Nobody has acknowledged the recurrence, hence new; the owner stays.
     (_CLOSED, _A.REGRESS): IncidentRule(_NEW, ("reason",)),
 } | {

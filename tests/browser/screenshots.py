@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,8 @@ from dashboard.navigation import PAGES
 from incidents.alerts.watch import evaluate_alerts
 from incidents.cases import open_cases
 from incidents.people import SYSTEM
+from incidents.response.enums import LinkKind, Severity
+from incidents.response.work import open_incident
 from ingest.demo.fill import fill_demo
 from service.home import open_home
 from service.jobs import find_moment
@@ -43,6 +46,15 @@ def main(folder: Path) -> None:
         with open_home(settings) as opened:
             fill_demo(opened.events, settings=settings, days=DAYS, seed=1)
             open_cases(opened.records, opened.events, settings=settings, actor=SYSTEM)
+            open_incident(
+                opened.records,
+                actor=SYSTEM,
+                title="Blocklist v41 stops recipes and film scenes",
+                severity=Severity.HIGH,
+                at=now(),
+                started_at=now() - timedelta(days=2),
+                links=[(LinkKind.FILTER, "blocklist"), (LinkKind.RULE, "kw-113")],
+            )
             at = find_moment(opened.events, at=now())
             evaluate_alerts(opened.records, opened.events, settings=settings, at=at)
         with serve(home) as server, launch() as browser:
@@ -63,6 +75,9 @@ def _photograph(browser: Browser, server: Server, folder: Path, *, theme: Litera
     for section in ("Over-blocking", "Thresholds", "Shadow"):
         open_page(page, server, f"quality?window=30d&section={section}")
         _save(page, folder / f"quality-{section.lower()}-{theme}-{width}.png")
+    for name, query in (("list", ""), ("one", "&incident=1")):
+        open_page(page, server, f"incidents?part=Incidents{query}")
+        _save(page, folder / f"incidents-{name}-{theme}-{width}.png")
     open_page(page, server, "filters?window=7d&show=blocklist")
     _save(page, folder / f"filters-one-{theme}-{width}.png")
     open_page(page, server, "triage")

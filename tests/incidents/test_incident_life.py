@@ -202,14 +202,14 @@ def add_alert(house: House, alert_id: str = "a1", *, rule_name: str = "rate-hour
         current.keep()
 
 
-def add_window(house: House, state: AlertState, at: object, *, alert_id: str = "a1") -> None:
+def add_event(house: House, action: str, state: AlertState, at: object, *, alert_id: str = "a1") -> None:
     with change(house.records, actor=SYSTEM, at=T0) as current:
         event = AlertEvent(
             alert_id=alert_id,
             at=at,
             window_end=at,
             actor="system",
-            action="window",
+            action=action,
             state=state,
             sentence="",
             evidence="",
@@ -267,15 +267,14 @@ def test_times_run_from_opening_to_acknowledged_mitigated_resolved(house: House)
 def test_a_closed_incident_whose_alert_fires_again_comes_back(house: House) -> None:
     add_alert(house)
     number = open_from_alert(house.records, "a1", actor=ANA, severity=Severity.HIGH, at=T0).number
-    add_window(house, AlertState.FIRING, T0)
+    add_event(house, "fire", AlertState.FIRING, T0)
     assert reopen_recurring(house.records, at=T0) == []
     go_through(house, number, *TO_CLOSED, at=T0 + timedelta(hours=1))
-    add_window(house, AlertState.RECOVERING, T0 + timedelta(hours=2))
-    add_window(house, AlertState.FIRING, T0 + timedelta(hours=3))
+    add_event(house, "window", AlertState.RECOVERING, T0 + timedelta(hours=2))
+    add_event(house, "window", AlertState.FIRING, T0 + timedelta(hours=3))
     assert reopen_recurring(house.records, at=T0 + timedelta(hours=3)) == [], "the alarm had not ended"
-    add_window(house, AlertState.OK, T0 + timedelta(hours=4))
-    add_window(house, AlertState.PENDING, T0 + timedelta(hours=5))
-    add_window(house, AlertState.FIRING, T0 + timedelta(hours=6))
+    add_event(house, "window", AlertState.OK, T0 + timedelta(hours=4))
+    add_event(house, "fire", AlertState.FIRING, T0 + timedelta(hours=6))
     at = T0 + timedelta(hours=6, seconds=5)
     assert reopen_recurring(house.records, at=at) == [number]
     assert reopen_recurring(house.records, at=at) == []
@@ -288,7 +287,7 @@ def test_a_closed_incident_whose_alert_fires_again_comes_back(house: House) -> N
 def test_a_duplicate_stays_closed_and_what_happened_before_closing_reopens_nothing(house: House) -> None:
     add_alert(house)
     number = open_from_alert(house.records, "a1", actor=ANA, severity=Severity.HIGH, at=T0).number
-    add_window(house, AlertState.FIRING, T0 + timedelta(minutes=1))
+    add_event(house, "fire", AlertState.FIRING, T0 + timedelta(minutes=1))
     go_through(house, number, *TO_CLOSED, at=T0 + timedelta(minutes=2))
     assert reopen_recurring(house.records, at=T0 + timedelta(minutes=3)) == []
     go_through(house, number, IncidentAction.REGRESS, at=T0 + timedelta(minutes=4))
@@ -300,8 +299,8 @@ def test_a_duplicate_stays_closed_and_what_happened_before_closing_reopens_nothi
         actor=LEA,
         at=T0 + timedelta(minutes=5),
     )
-    add_window(house, AlertState.OK, T0 + timedelta(minutes=6))
-    add_window(house, AlertState.FIRING, T0 + timedelta(minutes=7))
+    add_event(house, "window", AlertState.OK, T0 + timedelta(minutes=6))
+    add_event(house, "fire", AlertState.FIRING, T0 + timedelta(minutes=7))
     assert reopen_recurring(house.records, at=T0 + timedelta(minutes=8)) == []
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from service.home import Home
@@ -71,3 +73,13 @@ def test_what_cannot_be_is_said_with_what_can(home: Home, arguments: tuple[str, 
     assert outcome.status == status
     assert says in outcome.err
     assert outcome.out == ""
+
+
+def test_the_postmortem_is_printed_or_written(home: Home, tmp_path: Path) -> None:
+    run("incidents", "open", "--title", "Guard <i>silent</i>", home=home)
+    printed = run("incidents", "postmortem", "1", home=home)
+    assert printed.out.startswith("# Postmortem of incident 1")
+    path = tmp_path / "postmortem.html"
+    written = run("incidents", "postmortem", "1", "--out", str(path), "--json", home=home)
+    assert written.document["file"] == str(path)
+    assert "Guard &lt;i&gt;silent" in path.read_text()
