@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, TypeGuard, get_args
+from typing import Annotated, Any, Literal, Protocol, TypeGuard, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from sqlalchemy import make_url
 
 from core.errors import ConfigError
+
+
+class _Named(Protocol):
+    name: str
 
 
 class _Section(BaseModel):
@@ -49,6 +53,50 @@ class CaseSettings(_Section):
     )
     lease_s: int = Field(600, ge=10, description="seconds that a reviewer holds a case")
     max_age_d: int = Field(7, ge=1, description="days back from the newest event that cases are opened for")
+    sla_min: dict[int, Annotated[int, Field(ge=1)]] = Field(
+        {4: 60, 3: 240, 2: 1440, 1: 4320},
+        description="service level: minutes in which a case of each severity should be judged; without a category, that of 2",
+    )
+    near_breach_min: int = Field(
+        15, ge=0, description="minutes before its service level ends in which a case goes before all others"
+    )
+    hand_over_h: int = Field(24, ge=1, le=720, description="hours that a case handed to a colleague is kept for them")
+
+    @field_validator("sla_min")
+    @classmethod
+    def _every_severity(cls, minutes: dict[int, int]) -> dict[int, int]:
+        if set(minutes) != {1, 2, 3, 4}:
+            raise ValueError("give the minutes of severity 1, 2, 3 and 4")
+        return minutes
+
+
+class QueueSettings(_Section):
+    """One queue: the waiting cases that meet every condition; a condition lists values of which one must hold."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$", description="name: small letters, digits and hyphens")
+    title: str = Field("", max_length=60, description="what the page calls it; the name if empty")
+    filter_name: tuple[str, ...] = Field((), description="filters of which one fired")
+    category: tuple[str, ...] = Field((), description="categories, gravest first of those that filters named")
+    language: tuple[str, ...] = Field((), description="languages; en also takes en-GB")
+    stratum: tuple[str, ...] = Field(
+        (), description="strata of random samples: s3/passed, or passed for those of all samples"
+    )
+    source: tuple[str, ...] = Field((), description="sources of the logs")
+    selection: tuple[
+        Literal["user_report", "escalation", "enforced_trigger", "trigger", "sample", "stress_test"], ...
+    ] = Field((), description="what brought the case here")
+    sla_min: int | None = Field(None, ge=1, description="service level in minutes, where it is shorter than severity's")
+
+    @field_validator("name")
+    @classmethod
+    def _is_not_the_default(cls, name: str) -> str:
+        if name == EVERYTHING:
+            raise ValueError("this queue is always there")
+        return name
+
+
+EVERYTHING = "everything"
+"""The queue of all cases, which needs no setting."""
 
 
 class StoreSettings(_Section):
@@ -162,15 +210,16 @@ class Settings(BaseSettings):
     store: StoreSettings = StoreSettings()
     serve: ServeSettings = ServeSettings()
     critique: CritiqueSettings = CritiqueSettings()
+    queues: tuple[QueueSettings, ...] = Field((), description="queues of the triage page, as [[queues]]")
     alerts: tuple[AlertRule, ...] = Field(DEFAULT_ALERTS, description="rules that watch the filters, as [[alerts]]")
 
-    @field_validator("alerts")
+    @field_validator("alerts", "queues")
     @classmethod
-    def _names_differ(cls, rules: tuple[AlertRule, ...]) -> tuple[AlertRule, ...]:
-        names = [rule.name for rule in rules]
+    def _names_differ(cls, named: tuple[_Named, ...]) -> tuple[_Named, ...]:
+        names = [item.name for item in named]
         if len(set(names)) != len(names):
-            raise ValueError("two alert rules have one name")
-        return rules
+            raise ValueError("two of them have one name")
+        return named
 
     @classmethod
     def settings_customise_sources(

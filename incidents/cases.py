@@ -9,14 +9,19 @@ import polars as pl
 import sqlalchemy as sa
 from sqlmodel import col, select
 
-from core.errors import NotFoundError
+from core.clock import isoformat
+from core.errors import NotFoundError, UsageError
 from core.records import RecordStore
+from core.settings import QueueSettings
 from incidents.audit import change
 from incidents.enums import Action, CaseState, EscalationReason, OpenedBy
 from incidents.models import Case, CaseEvent
 from incidents.opening import open_cases
-from incidents.people import Actor, Role
+from incidents.people import SYSTEM, Actor, Role, is_reserved
+from incidents.queues import Order, belongs_to, find_next, order_by
 from incidents.views import CaseView, add_event, build_view, get_row, require_free
+
+SNOOZE_LIMIT = timedelta(days=30)
 
 __all__ = [
     "CaseView",
@@ -25,14 +30,17 @@ __all__ = [
     "escalation_times",
     "find_case",
     "get_case",
+    "hand_over_case",
     "lease_case",
     "lease_next",
     "list_cases",
+    "list_colleagues",
     "list_escalated",
     "open_cases",
     "release_case",
     "reveal_turn",
     "skip_case",
+    "snooze_case",
 ]
 
 
@@ -41,14 +49,28 @@ def list_cases(
     *,
     actor: Actor,
     states: Collection[CaseState] | None = None,
+    queue: QueueSettings | None = None,
+    order: Order = "priority",
     limit: int = 50,
     offset: int = 0,
 ) -> list[CaseView]:
-    """Cases without evidence, highest priority first; of all states when `states` is None."""
+    """Cases without evidence, of all states and queues where none is named.
+
+    Args:
+        records: The decision store.
+        actor: Who looks.
+        states: States.
+        queue: The queue.
+        order: How they are sorted (`queues.order_by`).
+        limit: Most cases.
+        offset: Cases left out at the start.
+    """
     actor.require(Role.VIEWER)
-    query = select(Case).order_by(col(Case.priority).desc(), col(Case.opened_at), col(Case.case_id))
+    query = select(Case).order_by(*order_by(order))
     if states is not None:
         query = query.where(col(Case.state).in_([state.value for state in states]))
+    if queue is not None:
+        query = query.where(*belongs_to(queue))
     with records.session() as session:
         rows = session.exec(query.limit(limit).offset(offset))
         return [build_view(session, case, with_evidence=False) for case in rows]
@@ -92,18 +114,26 @@ def find_case(records: RecordStore, request_id: str, *, actor: Actor) -> str | N
 
 
 def lease_next(
-    records: RecordStore, *, actor: Actor, lease_s: int, skip: Collection[str] = (), at: datetime
+    records: RecordStore,
+    *,
+    actor: Actor,
+    lease_s: int,
+    skip: Collection[str] = (),
+    queue: QueueSettings | None = None,
+    soon: datetime | None = None,
+    at: datetime,
 ) -> CaseView | None:
-    """Hands the actor the open case of highest priority, without evidence, that nobody else holds; None when there is none.
+    """Hands the actor the open case, without evidence, that comes next (`queues.find_next`); None when there is none.
 
-    An open case that the actor holds already comes first, so that a closed browser loses nothing. Cases that
-    the actor skipped come last. A case is served once its evidence has been copied.
+    A case is served once its evidence has been copied.
 
     Args:
         records: The decision store.
         actor: Who will judge.
         lease_s: Seconds until others may take it.
         skip: Ids of cases not to serve.
+        queue: The queue; None = any.
+        soon: Until when a service level counts as nearly over (`queues.LATE_TURN`); None = none does.
         at: Now.
     """
     actor.require(Role.REVIEWER)
@@ -112,19 +142,13 @@ def lease_next(
             Case.state == CaseState.OPEN.value,
             col(Case.evidence_ingest_id).is_not(None),
             col(Case.case_id).not_in(list(skip)),
+            *(belongs_to(queue) if queue else ()),
         )
-        held = served.where(Case.leased_by == actor.name, col(Case.leased_until) > at)
-        free = served.where(sa.or_(col(Case.leased_until).is_(None), col(Case.leased_until) <= at)).order_by(
-            col(Case.priority).desc(), col(Case.opened_at), col(Case.case_id)
-        )
-        skipped = select(CaseEvent.case_id).where(CaseEvent.actor == actor.name, CaseEvent.action == Action.SKIP.value)
-        for query in (held, free.where(col(Case.case_id).not_in(skipped)), free):
-            case = current.session.exec(query.limit(1)).first()
-            if case is not None:
-                until = at + timedelta(seconds=lease_s)
-                add_event(current, case, Action.LEASE, {"until": until.isoformat()})
-                return build_view(current.session, case, with_evidence=False)
-    return None
+        case = find_next(current.session, served, actor=actor, soon=soon, at=at)
+        if case is None:
+            return None
+        add_event(current, case, Action.LEASE, {"until": (at + timedelta(seconds=lease_s)).isoformat()})
+        return build_view(current.session, case, with_evidence=False)
 
 
 def lease_case(
@@ -175,6 +199,50 @@ def skip_case(records: RecordStore, case_id: str, *, actor: Actor, at: datetime)
         require_free(case, actor=actor.name, at=at)
         add_event(current, case, Action.SKIP, {})
         return build_view(current.session, case)
+
+
+def snooze_case(records: RecordStore, case_id: str, *, actor: Actor, until: datetime, at: datetime) -> CaseView:
+    """Gives a case back and serves it to nobody before `until`; its service level goes on.
+
+    Raises:
+        ConflictError: Someone else holds it.
+        TransitionError: It is decided or closed.
+        UsageError: The time is past, or more than `SNOOZE_LIMIT` ahead.
+    """
+    if not at < until <= at + SNOOZE_LIMIT:
+        raise UsageError("Not a time to snooze until", isoformat(until), f"Choose one within {SNOOZE_LIMIT.days} days.")
+    with change(records, actor=actor, at=at) as current:
+        case = get_row(current.session, case_id)
+        require_free(case, actor=actor.name, at=at)
+        add_event(current, case, Action.SNOOZE, {"until": until.isoformat()})
+        return build_view(current.session, case)
+
+
+def hand_over_case(
+    records: RecordStore, case_id: str, *, actor: Actor, to: str, note: str, until: datetime, at: datetime
+) -> CaseView:
+    """Keeps a case for a colleague, who is served it next; from `until` on it is anybody's again.
+
+    Raises:
+        ConflictError: Someone else holds it.
+        TransitionError: It is decided or closed.
+        UsageError: The colleague's name is none, or the actor's own.
+    """
+    if not to.strip() or to == actor.name or is_reserved(to):
+        raise UsageError("Not a colleague", repr(to), "Name the person who should judge this case.")
+    with change(records, actor=actor, at=at) as current:
+        case = get_row(current.session, case_id)
+        require_free(case, actor=actor.name, at=at)
+        add_event(current, case, Action.HAND_OVER, {"to": to, "note": note, "until": until.isoformat()})
+        return build_view(current.session, case)
+
+
+def list_colleagues(records: RecordStore, *, actor: Actor, limit: int = 200) -> list[str]:
+    """Everybody else who ever did something with a case, by name."""
+    actor.require(Role.VIEWER)
+    query = select(CaseEvent.actor).distinct().where(col(CaseEvent.actor).not_in([SYSTEM.name, actor.name]))
+    with records.session() as session:
+        return list(session.exec(query.order_by(CaseEvent.actor).limit(limit)))
 
 
 def reveal_turn(records: RecordStore, case_id: str, *, actor: Actor, request_id: str, at: datetime) -> None:

@@ -36,6 +36,8 @@ class Action(StrEnum):
     LEASE = "lease"
     RELEASE = "release"
     SKIP = "skip"
+    SNOOZE = "snooze"
+    HAND_OVER = "hand_over"
     DRAW = "draw"
     VOTE = "vote"
     WITHDRAW = "withdraw"

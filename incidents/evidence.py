@@ -60,8 +60,11 @@ class Evidence:
 
     def pack(self) -> bytes:
         """As stored with a case: JSON, compressed, which makes it about a tenth."""
-        rows = {"turns": self.turns, "checks": self.checks, "reports": self.reports}
-        return zstandard.compress(orjson.dumps(rows))
+        return zstandard.compress(orjson.dumps(self.to_rows()))
+
+    def to_rows(self) -> dict[str, list[dict[str, Any]]]:
+        """As `unpack_evidence` gives it back."""
+        return {"turns": self.turns, "checks": self.checks, "reports": self.reports}
 
 
 def unpack_evidence(body: bytes) -> dict[str, Any]:

@@ -24,9 +24,10 @@ from core.settings import Settings
 from incidents.audit import Change, change
 from incidents.enums import Action, CaseState, OpenedBy
 from incidents.evidence import Evidence, Target, gather_evidence
+from incidents.facets import rank, read_facets, write_facets
 from incidents.models import Case, CaseEvent, CaseEvidence
 from incidents.people import Actor
-from incidents.priority import DRAWN_PRIORITY, compute_drawn_priority, compute_priority
+from incidents.priority import DRAWN_PRIORITY
 from ingest.schema import get_data_version
 
 WAITING = (CaseState.OPEN.value, CaseState.ESCALATED.value)
@@ -88,7 +89,7 @@ def copy_evidence(records: RecordStore, events: EventStore, *, settings: Setting
         targets = [Target(case.request_id, case.turn_at) for case in cases]
         evidence = gather_evidence(events, targets, layers=settings.layers)
         with change(records, actor=actor, at=at) as current:
-            _write_evidence(current, cases, evidence, upto)
+            _write_evidence(current, cases, evidence, upto, settings=settings)
             current.record("evidence.copy", "cases", {"cases": len(cases), "position": upto})
         count += len(cases)
 
@@ -111,15 +112,15 @@ def _due(at: datetime) -> Any:
     )
 
 
-def _write_evidence(current: Change, cases: Sequence[Case], evidence: dict[str, Evidence], upto: int) -> None:
-    values, bodies = [], []
+def _write_evidence(
+    current: Change, cases: Sequence[Case], evidence: dict[str, Evidence], upto: int, *, settings: Settings
+) -> None:
+    values, bodies, facets = [], [], {}
     for case in cases:
         rows = evidence[case.request_id]
         turn = rows.find_turn(case.request_id)
-        if case.opened_by == OpenedBy.SAMPLE.value:
-            priority = compute_drawn_priority()
-        else:
-            priority = compute_priority(turn=turn, checks=rows.checks, reports=rows.reports)
+        priority = rank(case, rows.to_rows())
+        facets[case.case_id] = (read_facets(rows.to_rows(), request_id=case.request_id), priority)
         conversations = [row["conversation_id"] for row in (*([turn] if turn else []), *rows.checks)]
         values.append(
             {
@@ -152,6 +153,7 @@ def _write_evidence(current: Change, cases: Sequence[Case], evidence: dict[str, 
     keys = [body["case_id"] for body in bodies]
     connection.execute(sa.delete(CaseEvidence).where(col(CaseEvidence.case_id).in_(keys)))
     connection.execute(sa.insert(CaseEvidence), bodies)
+    write_facets(current.session, facets, settings=settings)
 
 
 def _case_values(case: NewCase, current: Change, seen: int) -> dict[str, Any]:

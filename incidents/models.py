@@ -29,7 +29,10 @@ class Case(Record, table=True):
     """One turn that people should judge, as its events have left it (`transitions.fold`)."""
 
     __tablename__ = "cases"
-    __table_args__ = (sa.Index("ix_cases_state_priority", "state", "priority"),)
+    __table_args__ = (
+        sa.Index("ix_cases_state_priority", "state", "priority"),
+        sa.Index("ix_cases_state_due_at", "state", "due_at"),
+    )
 
     case_id: str = Field(primary_key=True)
     request_id: str = Field(unique=True)
@@ -53,6 +56,16 @@ class Case(Record, table=True):
     is_drawn: bool = False
     seen_ingest_id: int = Field(sa_type=sa.BigInteger)
     evidence_ingest_id: int | None = Field(default=None, index=True, sa_type=sa.BigInteger)
+    snoozed_until: NaiveDatetime | None = None
+    assigned_to: str | None = Field(default=None, index=True)
+    assigned_until: NaiveDatetime | None = None
+    due_at: NaiveDatetime | None = None
+    doubt: float | None = None
+    exposure: float | None = None
+    language: str | None = None
+    source: str | None = None
+    user_id: str | None = Field(default=None, index=True)
+    facets_version: int = Field(default=0, index=True)
 
 
 class CaseEvent(Record, table=True):
@@ -72,6 +85,17 @@ class CaseEvent(Record, table=True):
     action: str
     state: str
     payload: str = Field(sa_type=sa.Text)
+
+
+class CaseFilter(Record, table=True):
+    """A filter and rule that fired on a case's turn, derived from its evidence; the rule is "" when none was logged."""
+
+    __tablename__ = "case_filters"
+    __table_args__ = (sa.Index("ix_case_filters_filter_name_rule_id", "filter_name", "rule_id"),)
+
+    case_id: str = Field(primary_key=True, foreign_key="cases.case_id")
+    filter_name: str = Field(primary_key=True)
+    rule_id: str = Field(primary_key=True)
 
 
 class CaseEvidence(Record, table=True):

@@ -20,6 +20,7 @@ from core.settings import Settings
 from incidents.audit import Change, change
 from incidents.enums import Action, CaseState, CloseReason, OpenedBy
 from incidents.evidence import find_turn_times
+from incidents.facets import index_cases
 from incidents.filing import WAITING, NewCase, add_cases, chunked, copy_evidence
 from incidents.models import Case, Progress
 from incidents.people import Actor
@@ -72,6 +73,7 @@ def open_cases(records: RecordStore, events: EventStore, *, settings: Settings, 
         Number of cases opened.
     """
     actor.require(TRANSITIONS[None, Action.OPEN].role)
+    index_cases(records, settings=settings, actor=actor)
     upto, at = get_data_version(events), now()
     with records.session() as session:
         after = _get_cursor(session).position

@@ -47,12 +47,16 @@ class Priority:
         reason: A sentence that explains the value; holds no logged text.
         category: Gravest category among the checks that fired; None when none did.
         severity_hint: Its usual severity, 1 to 4; None without a category.
+        doubt: How much a verdict will teach, 0 to 1; None when the case must not show what the filters said.
+        exposure: How far the text reached people, 0 to 1; None likewise.
     """
 
     value: float
     reason: str
     category: str | None
     severity_hint: int | None
+    doubt: float | None = None
+    exposure: float | None = None
 
 
 def compute_priority(
@@ -77,6 +81,8 @@ def compute_priority(
         ),
         category=category,
         severity_hint=severity if category else None,
+        doubt=doubt,
+        exposure=exposure,
     )
 
 

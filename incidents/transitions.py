@@ -38,6 +38,8 @@ TRANSITIONS: dict[tuple[CaseState | None, Action], Rule] = {
     (_OPEN, Action.LEASE): Rule(_OPEN, ("until",)),
     (_OPEN, Action.RELEASE): Rule(_OPEN),
     (_OPEN, Action.SKIP): Rule(_OPEN),
+    (_OPEN, Action.SNOOZE): Rule(_OPEN, ("until",)),
+    (_OPEN, Action.HAND_OVER): Rule(_OPEN, ("to", "until")),
     (_OPEN, Action.DRAW): Rule(_OPEN, ("sample_id",), Role.LEAD),
     (_OPEN, Action.VOTE): Rule(_DECIDED, ("vote_id",)),
     (_OPEN, Action.ESCALATE): Rule(_ESCALATED, ("reason",)),
@@ -53,6 +55,8 @@ TRANSITIONS: dict[tuple[CaseState | None, Action], Rule] = {
     (_ESCALATED, Action.LEASE): Rule(_ESCALATED, ("until",)),
     (_ESCALATED, Action.RELEASE): Rule(_ESCALATED),
     (_ESCALATED, Action.SKIP): Rule(_ESCALATED),
+    (_ESCALATED, Action.SNOOZE): Rule(_ESCALATED, ("until",)),
+    (_ESCALATED, Action.HAND_OVER): Rule(_ESCALATED, ("to", "until")),
     (_ESCALATED, Action.DRAW): Rule(_ESCALATED, ("sample_id",), Role.LEAD),
     (_ESCALATED, Action.VOTE): Rule(_DECIDED, ("vote_id",)),
     (_ESCALATED, Action.WITHDRAW): Rule(_ESCALATED, ("vote_id",)),
@@ -83,6 +87,9 @@ class Snapshot:
         acked_at: When a person first took it up, since it was opened or last escalated.
         decided_at: First of the verdicts that stand; None while there is none or someone else must look.
         escalated_at: When a person last escalated it.
+        snoozed_until: Until when it is served to nobody.
+        assigned_to: Colleague whom it was handed to, and who alone is served it until `assigned_until`.
+        assigned_until: End of that.
     """
 
     state: CaseState
@@ -92,6 +99,9 @@ class Snapshot:
     acked_at: datetime | None = None
     decided_at: datetime | None = None
     escalated_at: datetime | None = None
+    snoozed_until: datetime | None = None
+    assigned_to: str | None = None
+    assigned_until: datetime | None = None
 
 
 def list_actions(state: CaseState | None) -> list[Action]:
@@ -129,30 +139,31 @@ def step(before: Snapshot | None, event: Event) -> Snapshot:
     match event.action:
         case Action.LEASE:
             until = datetime.fromisoformat(str(event.payload["until"]))
-            return replace(after, leased_by=event.actor, leased_until=until, acked_at=before.acked_at or event.at)
+            acked_at = before.acked_at or event.at
+            return replace(after, leased_by=event.actor, leased_until=until, acked_at=acked_at, snoozed_until=None)
         case Action.VOTE:
-            return replace(
-                after,
-                leased_by=None,
-                leased_until=None,
-                acked_at=before.acked_at or event.at,
-                decided_at=before.decided_at or event.at,
-            )
+            acked_at, decided_at = before.acked_at or event.at, before.decided_at or event.at
+            return replace(_put_down(after), acked_at=acked_at, decided_at=decided_at)
         case Action.ESCALATE:
-            return replace(
-                after,
-                leased_by=None,
-                leased_until=None,
-                acked_at=None,
-                decided_at=None,
-                escalated_at=event.at,
-            )
+            return replace(_put_down(after), acked_at=None, decided_at=None, escalated_at=event.at)
         case Action.REOPEN | Action.RETURN:
             return replace(after, decided_at=None)
-        case Action.RELEASE | Action.SKIP | Action.CLOSE:
+        case Action.SKIP | Action.CLOSE:
+            return _put_down(after)
+        case Action.SNOOZE:
+            return replace(_put_down(after), snoozed_until=datetime.fromisoformat(str(event.payload["until"])))
+        case Action.HAND_OVER:
+            until = datetime.fromisoformat(str(event.payload["until"]))
+            return replace(_put_down(after), assigned_to=str(event.payload["to"]), assigned_until=until)
+        case Action.RELEASE:
             return replace(after, leased_by=None, leased_until=None)
         case _:
             return after
+
+
+def _put_down(case: Snapshot) -> Snapshot:
+    """The case held by nobody, kept for nobody, put off to no time."""
+    return replace(case, leased_by=None, leased_until=None, snoozed_until=None, assigned_to=None, assigned_until=None)
 
 
 def fold(events: Iterable[Event]) -> Snapshot:

@@ -35,9 +35,15 @@ class CaseView:
         escalated_at: Last escalation by a person.
         leased_by: Who holds it, or held it last: the lease counts until `leased_until`.
         leased_until: End of the lease.
+        snoozed_until: Until when it is served to nobody, if somebody put it off.
+        assigned_to: Colleague whom it was handed to: it is kept for them until `assigned_until`.
+        assigned_until: End of that.
+        due_at: When its service level ends.
         version: Number of changes; pass it back to refuse acting on an outdated view.
         category: Gravest category that a filter or report named; None when drawn at random.
         severity_hint: Usual severity of that category, 1 to 4.
+        doubt: How much a verdict will teach, 0 to 1; None when drawn at random.
+        exposure: How far the text reached people, 0 to 1; None likewise.
         harmful: What most reviewers say about the turn; None while undecided or tied.
         verdict_category: The category they chose.
         evidence: `turns`, `checks`, `reports`: canonical rows; empty in lists.
@@ -55,9 +61,15 @@ class CaseView:
     escalated_at: datetime | None
     leased_by: str | None
     leased_until: datetime | None
+    snoozed_until: datetime | None
+    assigned_to: str | None
+    assigned_until: datetime | None
+    due_at: datetime | None
     version: int
     category: str | None
     severity_hint: int | None
+    doubt: float | None
+    exposure: float | None
     harmful: bool | None
     verdict_category: str | None
     evidence: dict[str, Any] = field(default_factory=dict)
@@ -85,9 +97,15 @@ def build_view(session: Session, case: Case, *, with_evidence: bool = True) -> C
         escalated_at=case.escalated_at,
         leased_by=case.leased_by,
         leased_until=case.leased_until,
+        snoozed_until=case.snoozed_until,
+        assigned_to=case.assigned_to,
+        assigned_until=case.assigned_until,
+        due_at=case.due_at,
         version=case.version,
         category=case.category,
         severity_hint=case.severity_hint,
+        doubt=case.doubt,
+        exposure=case.exposure,
         harmful=case.harmful,
         verdict_category=case.verdict_category,
         evidence=unpack_evidence(stored.body) if stored else {},
@@ -129,6 +147,9 @@ def get_snapshot(case: Case) -> Snapshot:
         acked_at=case.acked_at,
         decided_at=case.decided_at,
         escalated_at=case.escalated_at,
+        snoozed_until=case.snoozed_until,
+        assigned_to=case.assigned_to,
+        assigned_until=case.assigned_until,
     )
 
 
@@ -156,6 +177,8 @@ def add_event(change: Change, case: Case, action: Action, payload: Mapping[str, 
     case.state, case.version = after.state.value, after.version
     case.leased_by, case.leased_until = after.leased_by, after.leased_until
     case.acked_at, case.decided_at, case.escalated_at = after.acked_at, after.decided_at, after.escalated_at
+    case.snoozed_until = after.snoozed_until
+    case.assigned_to, case.assigned_until = after.assigned_to, after.assigned_until
     change.session.add(case)
     change.session.add(
         CaseEvent(

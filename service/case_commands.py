@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from core.errors import UsageError
+from core.settings import EVERYTHING
 from service import render
 from service.arguments import get_operator, get_reviewer
 from service.invocation import emit, opened_home
@@ -20,39 +21,86 @@ cases_app = typer.Typer(help="What waits for a person, and verdicts about it.", 
 
 CaseArgument = Annotated[str, typer.Argument(metavar="CASE", help="Id, as `weir cases next` shows it.")]
 ReviewerOption = Annotated[str | None, typer.Option(help="Who judges (default: you).")]
+QueueOption = Annotated[str, typer.Option(help="Queue; `weir cases queues` lists them.")]
 VersionOption = Annotated[
     int | None, typer.Option(help="Version that was looked at; refused when the case has changed since.")
 ]
 _HIDDEN = ("evidence", "harmful", "verdict_category")
-_LISTED = ("case_id", "state", "priority", "category", "severity_hint", "opened_at", "leased_by", "leased_until")
+_LISTED = (
+    "case_id",
+    "state",
+    "priority",
+    "category",
+    "severity_hint",
+    "opened_at",
+    "due_at",
+    "leased_by",
+    "leased_until",
+)
 
 
 @cases_app.command("list")
 def list_waiting(
     state: Annotated[Literal["open", "escalated", "decided", "closed"], typer.Option(help="State.")] = "open",
+    queue: QueueOption = EVERYTHING,
+    order: Annotated[Literal["priority", "due", "opened"], typer.Option(help="What comes first.")] = "priority",
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Most cases to list.")] = 50,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Lists cases in the order in which they are served. Example: weir cases list --state escalated"""
+    """Lists cases, without logged text. Example: weir cases list --queue self-harm --order due"""
     from incidents.cases import list_cases
     from incidents.enums import CaseState
+    from incidents.queues import get_queue
 
     with opened_home(home) as opened:
-        cases = list_cases(opened.records, actor=get_operator(), states=[CaseState(state)], limit=limit)
+        cases = list_cases(
+            opened.records,
+            actor=get_operator(),
+            states=[CaseState(state)],
+            queue=get_queue(opened.settings, queue),
+            order=order,
+            limit=limit,
+        )
     rows = [_describe(case) for case in cases]
     shown = [{name: row[name] for name in _LISTED} for row in rows]
     emit(as_json, {"cases": rows}, lambda out: render.print_rows(shown, out))
 
 
+@cases_app.command("queues")
+def list_all_queues(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Lists the queues: how much waits, is held, is late or put off. Example: weir cases queues"""
+    from core.clock import now
+    from incidents.queues import count_queues
+
+    with opened_home(home) as opened:
+        counts = count_queues(opened.records, opened.settings, actor=get_operator(), at=now())
+    rows = [asdict(count) for count in counts]
+    emit(as_json, {"queues": rows}, lambda out: render.print_rows(rows, out))
+
+
 @cases_app.command("next")
-def take_next(reviewer: ReviewerOption = None, home: HomeOption = None, as_json: JsonOption = False) -> None:
+def take_next(
+    reviewer: ReviewerOption = None,
+    queue: QueueOption = EVERYTHING,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Leases the case that a reviewer should judge next. Example: weir cases next --reviewer ana --json"""
     from core.clock import now
     from incidents.cases import lease_next
+    from incidents.queues import find_soon, get_queue
 
+    moment = now()
     with opened_home(home) as opened:
-        case = lease_next(opened.records, actor=get_reviewer(reviewer), lease_s=opened.settings.cases.lease_s, at=now())
+        case = lease_next(
+            opened.records,
+            actor=get_reviewer(reviewer),
+            lease_s=opened.settings.cases.lease_s,
+            queue=get_queue(opened.settings, queue),
+            soon=find_soon(opened.settings.cases, moment),
+            at=moment,
+        )
     _emit_case(as_json, case)
 
 
@@ -114,6 +162,48 @@ def skip(
     with opened_home(home) as opened:
         skipped = skip_case(opened.records, case, actor=get_reviewer(reviewer), at=now())
     _emit_case(as_json, skipped)
+
+
+@cases_app.command("snooze")
+def snooze(
+    case: CaseArgument,
+    until: Annotated[str, typer.Option(help="End, ISO 8601; at most 30 days ahead.")],
+    reviewer: ReviewerOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Puts a case off; its service level goes on. Example: weir cases snooze 3f2a9c01 --until 2026-03-03T08:00Z"""
+    from core.clock import now, parse_when
+    from incidents.cases import snooze_case
+
+    end = parse_when(until)
+    with opened_home(home) as opened:
+        snoozed = snooze_case(opened.records, case, actor=get_reviewer(reviewer), until=end, at=now())
+    _emit_case(as_json, snoozed)
+
+
+@cases_app.command("hand-over")
+def hand_over(
+    case: CaseArgument,
+    to: Annotated[str, typer.Option(help="Colleague who should judge it.")],
+    note: Annotated[str, typer.Option(help="For the colleague.")] = "",
+    reviewer: ReviewerOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Keeps a case for a colleague, who gets it next. Example: weir cases hand-over 3f2a9c01 --to ben"""
+    from datetime import timedelta
+
+    from core.clock import now
+    from incidents.cases import hand_over_case
+
+    moment = now()
+    with opened_home(home) as opened:
+        until = moment + timedelta(hours=opened.settings.cases.hand_over_h)
+        handed = hand_over_case(
+            opened.records, case, actor=get_reviewer(reviewer), to=to, note=note, until=until, at=moment
+        )
+    _emit_case(as_json, handed)
 
 
 @cases_app.command("escalate")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
+from core.clock import isoformat, now
 from incidents.audit import find_tampering
 from incidents.cases import open_cases
 from incidents.people import SYSTEM
@@ -52,6 +55,29 @@ def test_a_shift(queue: Home) -> None:
     assert find_tampering(queue.records) is None
 
 
+def test_putting_off_and_handing_over(queue: Home) -> None:
+    first, second, third = run("cases", "list", "--json", home=queue).document["cases"]
+    until = isoformat(now() + timedelta(days=2))
+    snoozed = run("cases", "snooze", first["case_id"], "--until", until, "--reviewer", "ana", "--json", home=queue)
+    assert snoozed.document["case"]["snoozed_until"] == until
+    for case in (second, third):
+        handed = run("cases", "hand-over", case["case_id"], "--to", "ben", "--reviewer", "ana", "--json", home=queue)
+        assert handed.document["case"]["assigned_to"] == "ben"
+    assert run("cases", "next", "--reviewer", "ana", "--json", home=queue).document["case"] is None
+    bens = run("cases", "next", "--reviewer", "ben", "--json", home=queue).document["case"]
+    assert bens["case_id"] == second["case_id"]
+    (everything,) = run("cases", "queues", "--json", home=queue).document["queues"]
+    assert everything == {
+        "name": "everything",
+        "title": "Everything",
+        "waiting": 2,
+        "held": 1,
+        "near_breach": 0,
+        "breached": 0,
+        "snoozed": 1,
+    }
+
+
 def test_an_empty_queue_is_no_failure(home: Home) -> None:
     assert run("cases", "next", "--reviewer", "ana", "--json", home=home).document == {"case": None}
     assert run("cases", "list", "--json", home=home).document == {"cases": []}
@@ -71,6 +97,7 @@ def test_no_command_shows_logged_text(queue: Home) -> None:
         (("cases", "judge", "x", "--verdict", "benign", "--reason", "mood"), (2, "benign_topic")),
         (("cases", "escalate", "x", "--reason", "mood"), (2, "imminent_harm")),
         (("cases", "next", "--reviewer", "system"), (2, "Not a reviewer")),
+        (("cases", "next", "--queue", "nowhere"), (2, "Valid: everything")),
         (("cases", "next", "--reviewer", "a\x1b[31m"), (2, "Not a reviewer")),
     ],
 )
