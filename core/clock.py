@@ -17,6 +17,11 @@ def now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
+def from_epoch(seconds: float) -> datetime:
+    """Seconds since 1970 as naive UTC."""
+    return EPOCH + timedelta(seconds=seconds)
+
+
 def to_utc(value: datetime) -> datetime:
     """`value` as naive UTC; a naive value is taken as UTC already."""
     return value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value

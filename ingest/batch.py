@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -28,6 +29,7 @@ class Batch:
         source: Name of the source.
         file: Name of the file, None for live records.
         digest: SHA-256 of the text, "" where a replay of the very same text is not expected.
+        received_at: Time of the file, naive UTC, for records of formats that carry no time; None for live records.
     """
 
     lines: pa.Table
@@ -35,6 +37,7 @@ class Batch:
     source: str
     file: str | None = None
     digest: str = ""
+    received_at: datetime | None = None
 
 
 @dataclass(slots=True)

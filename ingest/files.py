@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from core.clock import from_epoch
 from core.errors import FormatError, NotFoundError
 from core.events import EventStore
 from core.settings import Settings
@@ -114,7 +115,8 @@ def choose_format(path: Path, kind: Kind, format_key: str | None) -> LogFormat:
 
 def to_batch(chunk: Chunk, source: str, path: Path) -> Batch:
     """A chunk of a file, as the loader takes it."""
-    return Batch(chunk.records.lines, chunk.records.rejects, source, path.name, chunk.digest)
+    written_at = from_epoch(path.stat().st_mtime)
+    return Batch(chunk.records.lines, chunk.records.rejects, source, path.name, chunk.digest, written_at)
 
 
 def _walk(paths: Sequence[Path]) -> Iterator[Path]:

@@ -99,6 +99,7 @@ def load_batch(connection: Connection, log_format: LogFormat, batch: Batch, *, s
     connection.register("lines", batch.lines)
     connection.register("unreadable", batch.rejects)
     connection.register("crosswalk", load_crosswalk(settings.ingest.crosswalk).table)
+    connection.execute("SET VARIABLE received_at = ?::TIMESTAMP", [batch.received_at])
     context = _Context(connection, ingest_id, batch.source)
     _read(context, log_format)
     summary.rejections = _reject(context, log_format, batch.file)
@@ -303,9 +304,9 @@ def _append_checks(context: _Context, select: str, scores: str) -> int:
         """
         INSERT INTO check_rollup
         SELECT date_trunc('minute', ts) AS minute, filter_name, filter_version, layer, stage, mode, rule_id, category, model,
-            $source, count(*) FILTER (status = 'ok'), count(*) FILTER (triggered),
-            count(*) FILTER (triggered AND enforced), count(*) FILTER (status = 'error'),
-            count(*) FILTER (status = 'not_run'), count(*) FILTER (status = 'undecided')
+            $source, count(*) FILTER (status = 'ok'), count(*) FILTER (status = 'ok' AND triggered),
+            count(*) FILTER (status = 'ok' AND triggered AND enforced), count(*) FILTER (status = 'error'),
+            count(*) FILTER (status = 'not_run'), count(*) FILTER (status = 'undecided'), count(*) FILTER (status = 'hit')
         FROM new_checks GROUP BY ALL ORDER BY minute""",
         {"source": context.source},
     )

@@ -8,7 +8,7 @@ from core.events import Connection
 from ingest.schema import CHECK_ROLLUP, TURN_ROLLUP, Table
 
 _COUNTS = {
-    CHECK_ROLLUP.name: ("evaluated", "triggered", "enforced", "errors", "not_run", "undecided"),
+    CHECK_ROLLUP.name: ("evaluated", "triggered", "enforced", "errors", "not_run", "undecided", "hits"),
     TURN_ROLLUP.name: ("turns", "orphans"),
 }
 

@@ -16,7 +16,7 @@ STAGES = ("input", "output", "retrieval", "tool_input", "tool_output", "system",
 MODES = ("enforce", "shadow", "annotate")
 DECISIONS = ("allow", "flag", "modify", "block", "escalate", "error", "skipped")
 OUTCOMES = ("pass", "safe_completion", "refusal", "human_escalation", "modified", "error")
-STATUSES = ("ok", "undecided", "error", "not_run")
+STATUSES = ("ok", "hit", "undecided", "error", "not_run")
 SELECTIONS = ("sample", "priority", "user_report", "appeal", "golden", "import")
 
 
@@ -105,7 +105,11 @@ CHECKS = Table(
         Column("decision", "VARCHAR", "what was done: " + ", ".join(DECISIONS)),
         Column("enforced", "BOOLEAN", "the decision took effect"),
         Column("mode", "VARCHAR", "enforce, shadow (no effect), annotate (tag only)"),
-        Column("status", "VARCHAR", "ok (decided), undecided (score without threshold), error, not_run"),
+        Column(
+            "status",
+            "VARCHAR",
+            "ok (decided), hit (fired, in a log of hits only: in no rate), undecided (score without threshold), error, not_run",
+        ),
         Column("latency_ms", "DOUBLE", "milliseconds the check took"),
         Column("error", "VARCHAR", "what went wrong, for status error"),
         Column("content", "VARCHAR", "text that was checked, if logged"),
@@ -247,11 +251,12 @@ CHECK_ROLLUP = Table(
         Column("model", "VARCHAR", "as the filter log has it"),
         Column("source", "VARCHAR", ""),
         Column("evaluated", "BIGINT", "checks with status ok"),
-        Column("triggered", "BIGINT", "checks that fired"),
-        Column("enforced", "BIGINT", "checks that fired and took effect"),
+        Column("triggered", "BIGINT", "of these, checks that fired"),
+        Column("enforced", "BIGINT", "of these, checks that took effect"),
         Column("errors", "BIGINT", "checks with status error"),
         Column("not_run", "BIGINT", "checks with status not_run"),
         Column("undecided", "BIGINT", "checks with status undecided"),
+        Column("hits", "BIGINT", "checks with status hit"),
     ),
 )
 
@@ -309,6 +314,8 @@ def create_tables(events: EventStore) -> None:
     def work(connection: Connection) -> None:
         for table in TABLES:
             connection.execute(table.create_statement())
+        # Stores of earlier versions hold no such log.
+        connection.execute("ALTER TABLE check_rollup ADD COLUMN IF NOT EXISTS hits BIGINT DEFAULT 0")
         connection.execute(
             "INSERT INTO properties SELECT 'schema_version', ? "
             "WHERE NOT EXISTS (SELECT 1 FROM properties WHERE name = 'schema_version')",

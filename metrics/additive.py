@@ -12,7 +12,7 @@ from ibis.expr.types import IntegerColumn, Table
 from metrics.events import add_periods, checks, matching, turns, within
 from metrics.query import CHECK_DIMENSIONS, TIME_DIMENSIONS, Query, is_whole_minutes
 
-CHECK_COUNTS = ("evaluated", "triggered", "enforced", "errors", "not_run", "undecided")
+CHECK_COUNTS = ("evaluated", "triggered", "enforced", "errors", "not_run", "undecided", "hits")
 TURN_COUNTS = ("turns", "orphans")
 # The check rollup's model is the filter log's alone, whereas the dimension falls back to the turn's.
 _IN_CHECK_ROLLUP = frozenset((*CHECK_DIMENSIONS, *TIME_DIMENSIONS))
@@ -34,6 +34,7 @@ def check_counts(backend: BaseBackend, query: Query) -> Table:
         errors=_count(table.status == "error"),
         not_run=_count(table.status == "not_run"),
         undecided=_count(table.status == "undecided"),
+        hits=_count(table.status == "hit"),
     )
 
 

@@ -28,7 +28,7 @@ def compute_coverage(backend: BaseBackend, query: Query) -> dict[str, int | floa
     turns = fetch(backend, turn_table.aggregate(**{name: total(turn_table, name) for name in TURN_COUNTS})).row(
         0, named=True
     )
-    count = checks["evaluated"] + checks["errors"] + checks["not_run"] + checks["undecided"]
+    count = checks["evaluated"] + checks["errors"] + checks["not_run"] + checks["undecided"] + checks["hits"]
     return {
         "turns": turns["turns"],
         "checks": count,

@@ -38,7 +38,7 @@ def freshness(events: EventStore) -> pl.DataFrame:
         ),
     )
     rollup = backend.table("check_rollup")
-    names = ("evaluated", "errors", "not_run", "undecided")
+    names = ("evaluated", "errors", "not_run", "undecided", "hits")
     counts = fetch(backend, rollup.aggregate(by=["source"], **{name: total(rollup, name) for name in names}))
     quarantine = backend.table("quarantine")
     quarantine = quarantine.filter(quarantine.state == "open")

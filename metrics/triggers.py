@@ -11,7 +11,7 @@ from metrics.events import fetch
 from metrics.query import CHECK_DIMENSIONS, TURN_DIMENSIONS, Query
 from metrics.report import Report
 
-_COUNTS = ("evaluated", "triggered", "errors", "not_run", "undecided")
+_COUNTS = ("evaluated", "triggered", "errors", "not_run", "undecided", "hits")
 
 
 def compute(backend: BaseBackend, query: Query) -> pl.DataFrame:
@@ -45,6 +45,7 @@ REPORT = Report(
         "errors": "checks that failed; neither pass nor trigger",
         "not_run": "checks that were skipped; neither pass nor trigger",
         "undecided": "checks with a score and no threshold; neither pass nor trigger",
+        "hits": "checks that fired, in logs that name only what fired: counted, but in no rate",
         "trigger_rate": "triggered / evaluated",
     },
     dimensions=(*CHECK_DIMENSIONS, *TURN_DIMENSIONS, "hour", "day"),

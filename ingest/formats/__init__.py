@@ -2,22 +2,30 @@
 
 from core.registry import Registry
 from ingest.formats.anthropic_messages import AnthropicMessages
+from ingest.formats.automod_action import AutomodAction
+from ingest.formats.aws_waf import AwsWaf
 from ingest.formats.azure_content_safety import AzureContentSafety
 from ingest.formats.azure_openai_content_filter import AzureOpenAIContentFilter
 from ingest.formats.base import LogFormat
 from ingest.formats.bedrock_guardrails import BedrockGuardrails
+from ingest.formats.bedrock_invocation_log import BedrockInvocationLog
+from ingest.formats.cai_records import CaiRecords
 from ingest.formats.filter_log import FilterLog
 from ingest.formats.gemini_safety import GeminiSafety
 from ingest.formats.granite_guardian import GraniteGuardian
 from ingest.formats.guardrails_ai import GuardrailsAI
+from ingest.formats.hh_rlhf import HhRlhf
 from ingest.formats.label_log import LabelLog
+from ingest.formats.litellm_standard_logging import LiteLLMStandardLogging
 from ingest.formats.llama_guard import LlamaGuard
 from ingest.formats.llamafirewall import LlamaFirewall
 from ingest.formats.llm_guard import LlmGuard
 from ingest.formats.model_log import ModelLog
+from ingest.formats.nemo_guardrails import NemoGuardrails
 from ingest.formats.openai_batch_output import OpenAIBatchOutput
 from ingest.formats.openai_chat_completion import OpenAIChatCompletion
 from ingest.formats.openai_moderation import OpenAIModeration
+from ingest.formats.osprey_execution_result import OspreyExecutionResult
 from ingest.formats.perspective import Perspective
 from ingest.formats.prompt_guard import PromptGuard
 from ingest.formats.shieldgemma import ShieldGemma
@@ -47,4 +55,12 @@ FORMATS: Registry[LogFormat] = Registry(
     OpenAIBatchOutput(),
     LlamaFirewall(),
     GuardrailsAI(),
+    LiteLLMStandardLogging(),
+    NemoGuardrails(),
+    BedrockInvocationLog(),
+    OspreyExecutionResult(),
+    AwsWaf(),
+    AutomodAction(),
+    HhRlhf(),
+    CaiRecords(),
 )

@@ -230,11 +230,15 @@ ENVELOPE: Structure = dict.fromkeys(
 
 ENVELOPE_TIMES = ("timestamp", "ts", "time", "created_at")
 
+FILE_TIME = "CAST(getvariable('received_at') AS TIMESTAMP)"
+"""When the file was written; null for records that came alone, which must carry a time: a repeated post is known by it."""
+
 
 def envelope_time(*fallbacks: str) -> str:
-    """The envelope's time, else the first of `fallbacks` that the record has."""
+    """The envelope's time, else the first of `fallbacks` that the record has, else that of the file."""
     fields = [f"nullif(r.{name}, '')" for name in ENVELOPE_TIMES] + [f"nullif({field}, '')" for field in fallbacks]
-    return timestamp(f"coalesce({', '.join(fields)})")
+    own = timestamp(f"coalesce({', '.join(fields)})")
+    return f"coalesce({own}, {FILE_TIME})"
 
 
 def envelope_rules(*fallbacks: str, remedy: str) -> tuple[Rule, ...]:
@@ -259,6 +263,27 @@ def envelope_facts(**instead: str) -> dict[str, str]:
         "language": text("r.language"),
         "latency_ms": number("r.latency_ms"),
     } | instead
+
+
+def hit() -> dict[str, str]:
+    """Columns of a check in a log of hits only: it fired, and how often it did not is unknown."""
+    return {"triggered": "true", "status": "'hit'"}
+
+
+def transcript_messages(field: str) -> str:
+    """The messages of a Human/Assistant transcript as a JSON list; text before the first `Human:` is left out."""
+    turn, answer = "chr(10) || chr(10) || 'Human:'", "chr(10) || chr(10) || 'Assistant:'"
+    return (
+        f"CAST(to_json(list_filter(flatten(list_transform(string_split(chr(10) || chr(10) || ltrim({field}), {turn})[2:], "
+        f"lambda e: list_concat([{{'role': 'user', 'content': trim(string_split(e, {answer})[1])}}], "
+        f"list_transform(string_split(e, {answer})[2:], lambda a: {{'role': 'assistant', 'content': trim(a)}})))), "
+        "lambda m: m.content <> '')) AS VARCHAR)"
+    )
+
+
+def transcript_end(field: str, role: str) -> str:
+    """Text of the last message by `role` (Human or Assistant) of a transcript; null when there is none."""
+    return f"nullif(trim(regexp_extract({field}, '(?s)^.*{role}:(.*?)(?:\n\n(?:Human|Assistant):.*)?$', 1)), '')"
 
 
 def verdict(fired: str) -> dict[str, str]:
@@ -324,6 +349,11 @@ def json_items(field: str) -> str:
 def json_entries(field: str) -> str:
     """The members of a JSON object as a list of (key, value), value JSON; null for anything else."""
     return f"map_entries(TRY(CAST(CASE WHEN json_type({field}) = 'OBJECT' THEN {field} END AS MAP(VARCHAR, JSON))))"
+
+
+def json_part(field: str, path: str) -> str:
+    """The JSON at `path` of the JSON `field`."""
+    return f"json_extract({field}, {sql_text(path)})"
 
 
 def json_value(field: str, *paths: str) -> str:

@@ -29,7 +29,7 @@ INSERT INTO check_rollup
 SELECT date_trunc('minute', ts), filter_name, filter_version, layer, stage, mode, rule_id, category, model, source,
     count(*) FILTER (status = 'ok'), count(*) FILTER (status = 'ok' AND triggered),
     count(*) FILTER (status = 'ok' AND triggered AND enforced), count(*) FILTER (status = 'error'),
-    count(*) FILTER (status = 'not_run'), count(*) FILTER (status = 'undecided')
+    count(*) FILTER (status = 'not_run'), count(*) FILTER (status = 'undecided'), count(*) FILTER (status = 'hit')
 FROM checks WHERE ingest_id = ? GROUP BY ALL
 """
 _SUM_TURNS = """
