@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import cache
 from io import StringIO
 from pathlib import Path
@@ -46,6 +45,7 @@ from service.proposal_commands import proposals_app
 from service.quarantine_commands import quarantine_app
 from service.remote import CommandResult, call, check_unserved, find_address, read_stdin
 from service.report_command import print_report
+from service.sample_command import draw_reviews
 
 if TYPE_CHECKING:
     from service.home import Home
@@ -61,6 +61,7 @@ app = typer.Typer(
 )
 labels_app = typer.Typer(help="Human verdicts.", no_args_is_help=True)
 app.command("report")(print_report)
+app.command("sample")(draw_reviews)
 app.command("backup")(back_up)
 app.command("restore")(restore)
 app.command("loop")(close_loop)
@@ -164,34 +165,6 @@ def formats(_home: HomeOption = None, as_json: JsonOption = False) -> None:
         for key, entry in FORMATS.items()
     ]
     emit(as_json, {"formats": rows}, lambda out: render.print_rows(rows, out))
-
-
-@app.command()
-def sample(
-    n: Annotated[int, typer.Option("--n", min=1, help="Turns to draw.")],
-    filters: FilterOption = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    seed: SeedOption = 0,
-    home: HomeOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Draws a stratified review sample into the triage queue. Example: weir sample --filter filter_name=blocklist --n 200"""
-    from incidents.sampling import draw_sample
-    from metrics.report import plain
-
-    with opened_home(home) as opened:
-        query = build_query(opened.settings, since=since, until=until, filters=filters)
-        summary = draw_sample(
-            opened.records, opened.events, query, n=n, seed=seed, settings=opened.settings, actor=get_operator()
-        )
-    document: Any = plain(asdict(summary))
-
-    def show(out: TextIO) -> None:
-        render.print_pairs({key: value for key, value in document.items() if key != "strata"}, out)
-        render.print_rows(document["strata"], out)
-
-    emit(as_json, document, show)
 
 
 @app.command(context_settings={"ignore_unknown_options": False})

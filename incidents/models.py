@@ -136,7 +136,7 @@ class Vote(Record, table=True):
 
 
 class Draw(Record, table=True):
-    """One turn of one probability sample; the probability is the one at draw time and never changes."""
+    """One turn of the probability sample. A later draw that would have taken it too raises the probability, and names the stratum."""
 
     __tablename__ = "draws"
 

@@ -1,27 +1,27 @@
 """Random samples of traffic for review, so that error rates can be estimated without bias.
 
-Population: turns in the query's window that some matching filter evaluated (without a filter, layer, stage, mode or
-version in the query: all turns). Turns drawn before carry their probability already and are left out; they are a
-random part of the traffic, so rates pooled over several draws stay unbiased, while totals must not be added up.
-Turns that were judged but not drawn stay in the population, else the judged ones would be missing from the estimate:
+A budget of reviews is laid out over strata (`incidents/strata.py`) so that it buys the narrowest interval for a target
+(`metrics/planning.py`), and the turns are drawn at random within each stratum.
+
+Draws add up. Within a stratum the turns with the lowest permanent random numbers are taken, so a turn is in the sample
+when its number is below the highest threshold that any draw set for it, and the probability of that is the largest of the draws'
+probabilities (but for a difference of the order of one in the turns drawn). A later draw therefore restates the verdicts of earlier drawn turns that it would have taken too, with its own
+stratum and probability; what an earlier draw took at a higher rate keeps that one's. Drawing 50 twice is drawing 100.
+
+Verdicts of an imported probability sample stay as they are; a turn drawn beside them gets the probability of being in
+either. Turns that were judged but not drawn stay in the population, else the judged ones would be missing from the estimate:
 their standing verdicts are restated with the probability of the draw, and where there is only an imported verdict, a person
 judges again.
-
-Strata: filter x triggered or passed x layer. Allocation: at least two turns per stratum where `n` and the stratum allow,
-the rest in proportion to the square root of the stratum's size (Bankier 1988, power allocation with exponent 1/2), because
-rare triggers and bulk passes both need a usable sample while no earlier variance is known for Neyman's rule. Within a
-stratum: simple random sampling without replacement, by the order of a seeded hash, hence `pi = n_h / N_h`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import polars as pl
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from core.clock import now
 from core.errors import ConflictError, UsageError
@@ -35,16 +35,12 @@ from incidents.models import Draw
 from incidents.people import Actor, Role
 from incidents.priority import DRAWN_PRIORITY
 from incidents.reviews import restate_votes
+from incidents.strata import form_strata, read_candidates
 from incidents.views import add_event, get_row
 from ingest.schema import get_data_version
+from metrics.planning import BALANCED, TARGETS, Expected, Stratum, allocate_more, expect_after, is_informed
 from metrics.query import Query
-
-_LEAST = 2
-_TURN_FILTERS = ("model", "app", "language", "outcome", "suite", "arm")
-# What decides whether a check belongs to the question, and what decides whether it counts as a trigger: rule and
-# category are logged when a filter fires, so that asking for them must not remove the traffic that passed.
-_CHECK_FILTERS = ("filter_name", "filter_version", "layer", "stage", "mode")
-_TRIGGER_FILTERS = ("rule_id", "category")
+from metrics.reviews import fetch_verdicts
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,23 +55,120 @@ class StratumSummary:
 
 @dataclass(frozen=True, slots=True)
 class SampleSummary:
-    """What a draw did.
+    """What a draw did, or would do.
 
     Attributes:
-        sample_id: Names the draw.
-        population: Turns that could be drawn.
-        drawn: Turns that were.
+        sample_id: Names the draw; None when nothing was drawn.
+        target: The rate whose interval it makes narrow, or "balanced".
+        allocation: "neyman" where earlier reviews told variances, else "power".
+        population: Turns that the sample stands for, those drawn before included.
+        drawn: Turns drawn.
         opened: Cases opened or opened again for them; the others had one.
-        restated: Verdicts that stood already and count towards estimates from now on.
+        restated: Verdicts that stood already and count with this draw's probability from now on.
         strata: In order of name.
+        expected: The intervals to expect once everything drawn is judged.
     """
 
-    sample_id: str
+    sample_id: str | None
+    target: str
+    allocation: Literal["neyman", "power"]
     population: int
     drawn: int
     opened: int
     restated: int
     strata: tuple[StratumSummary, ...]
+    expected: tuple[Expected, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A draw that has not been made.
+
+    Attributes:
+        turns: Turns that the draw concerns: request_id, conversation_id, ts, stratum, size, drawn (of the stratum),
+            probability, earlier (probability by earlier draws; null = not drawn before), is_chosen.
+        strata: What the traffic consists of, with what is known from earlier reviews.
+        allocation: Turns to draw of each stratum.
+        known: Every turn drawn before, with its probability.
+        seed: The home's seed.
+        summary: What it would do.
+    """
+
+    turns: pl.DataFrame
+    strata: tuple[Stratum, ...]
+    allocation: Mapping[str, int]
+    known: Mapping[str, float]
+    seed: int
+    summary: SampleSummary
+
+
+def plan_sample(
+    records: RecordStore,
+    events: EventStore,
+    query: Query,
+    *,
+    n: int,
+    settings: Settings,
+    target: str = BALANCED,
+    seed: int | None = None,
+) -> Plan:
+    """Lays out a draw of `n` turns, or of all when there are fewer, without drawing.
+
+    Args:
+        records: The decision store.
+        events: The event store.
+        query: Window and filters of the traffic in question.
+        n: Turns to draw.
+        settings: For the layers.
+        target: One of `metrics.planning.TARGETS`, or "balanced".
+        seed: Of the permanent random numbers. All draws of a home share the one of the first, so that they add up.
+
+    Raises:
+        UsageError: The target is unknown, a filter cannot be applied to turns, nothing matches, `n` does not reach one turn per
+            stratum, or the seed is another one.
+    """
+    if target != BALANCED and target not in TARGETS:
+        raise UsageError("Unknown target", repr(target), f"Valid: {', '.join((BALANCED, *TARGETS))}.")
+    with records.session() as session:
+        known = _list_drawn(session)
+        first = session.exec(select(Draw.seed).order_by(col(Draw.drawn_at)).limit(1)).first()
+    if None not in (first, seed) and first != seed:
+        raise UsageError("Another seed", f"{seed}", f"All draws of a home share the first one's: use {first}.")
+    seed = first if first is not None else seed or 0
+    verdicts = _list_verdicts(events, query)
+    kept = [*known, *verdicts["request_id"].to_list()]
+    found = read_candidates(events, query, kept=kept, n=n, seed=seed, layers=settings.layers)
+    earlier = pl.DataFrame(
+        {"request_id": list(known), "earlier": list(known.values())},
+        schema={"request_id": pl.String, "earlier": pl.Float64},
+    )
+    turns = form_strata(found, n=n).join(earlier, on="request_id", how="left", maintain_order="left")
+    turns = turns.join(verdicts, on="request_id", how="left", maintain_order="left")
+    strata = _describe_strata(turns)
+    if not any(stratum.left for stratum in strata):
+        hint = "Widen the window or the filters."
+        raise UsageError("Nothing to draw from", "no turn matches that was not drawn before", hint)
+    allocation = allocate_more(strata, n=n, target=target)
+    turns = choose_turns(turns, allocation)
+    chosen = turns.filter("is_chosen").group_by("stratum").agg(pl.col("probability").first())
+    probabilities = dict(chosen.iter_rows())
+    expected = expect_after(strata, allocation, confidence=query.confidence)
+    summary = SampleSummary(
+        sample_id=None,
+        target=target,
+        allocation="neyman" if is_informed(strata) else "power",
+        population=sum(stratum.size for stratum in strata),
+        drawn=sum(allocation.values()),
+        opened=0,
+        restated=0,
+        strata=tuple(
+            StratumSummary(stratum.name, stratum.size, allocation[stratum.name], probabilities[stratum.name])
+            for stratum in strata
+            if stratum.name in allocation
+        ),
+        expected=tuple(expected.values()),
+    )
+    return Plan(turns, strata, allocation, known, seed, summary)
 
 
 def draw_sample(
@@ -84,31 +177,26 @@ def draw_sample(
     query: Query,
     *,
     n: int,
-    seed: int,
     settings: Settings,
     actor: Actor,
+    target: str = BALANCED,
+    seed: int | None = None,
 ) -> SampleSummary:
-    """Draws `n` turns, or all when there are fewer, stores their probabilities and puts them into the triage queue.
+    """Draws what `plan_sample` lays out, stores the probabilities and puts the turns into the triage queue.
 
     The same population and seed give the same turns.
 
     Raises:
-        UsageError: A filter cannot be applied to turns, nothing matches, or `n` does not reach one turn per stratum.
+        UsageError: As `plan_sample`.
+        ConflictError: Somebody else drew meanwhile.
     """
     actor.require(Role.LEAD)
     at, upto = now(), get_data_version(events)
-    with records.session() as session:
-        known = _list_drawn(session)
-    candidates = _rank_candidates(events, query, known=known, n=n, seed=seed, layers=settings.layers)
-    sizes: dict[str, int] = dict(candidates.select("stratum", "size").unique().iter_rows())
-    if not sizes:
-        hint = "Widen the window or the filters."
-        raise UsageError("Nothing to draw from", "no turn matches that was not drawn before", hint)
-    allocation = allocate(sizes, n=n)
-    is_chosen = pl.col("place") <= pl.col("stratum").replace_strict(allocation, return_dtype=pl.Int64)
-    chosen = candidates.filter(is_chosen).sort("request_id").to_dicts()
+    plan = plan_sample(records, events, query, n=n, settings=settings, target=target, seed=seed)
+    chosen = plan.turns.filter("is_chosen").sort("request_id").to_dicts()
+    again = plan.turns.filter(pl.col("earlier") <= pl.col("probability")).sort("request_id").to_dicts()
     with change(records, actor=actor, at=at) as current:
-        if _list_drawn(current.session) != known:
+        if _list_drawn(current.session) != plan.known:
             raise ConflictError("Another sample was drawn meanwhile", "", "Draw again.")
         sample_id = f"s{len(set(current.session.exec(select(Draw.sample_id).distinct()))) + 1}"
         new = [NewCase(row["request_id"], row["conversation_id"], row["ts"], OpenedBy.SAMPLE) for row in chosen]
@@ -120,135 +208,112 @@ def draw_sample(
                 case_id=make_case_id(row["request_id"]),
                 drawn_at=at,
                 drawn_by=actor.name,
-                seed=seed,
-                # Strata of different draws are parts of different populations.
-                stratum=f"{sample_id}/{row['stratum']}",
-                stratum_size=row["size"],
-                stratum_drawn=allocation[row["stratum"]],
-                inclusion_probability=allocation[row["stratum"]] / row["size"],
+                seed=plan.seed,
+                **_place(row, sample_id),
             )
             for row in chosen
         ]
         current.session.add_all(draws)
         current.session.flush()
         reopened, restated = _join_existing(current, draws, opened)
-        counts = {"drawn": len(draws), "population": sum(sizes.values()), "seed": seed}
+        restated += sum(_restate(current, row, sample_id) for row in again)
+        counts = {"drawn": len(draws), "population": plan.summary.population, "seed": plan.seed, "target": target}
         current.record("sample.draw", sample_id, counts)
     copy_evidence(records, events, settings=settings, actor=actor)
-    return SampleSummary(
-        sample_id=sample_id,
-        population=sum(sizes.values()),
-        drawn=len(draws),
-        opened=len(opened) + reopened,
-        restated=restated,
-        strata=tuple(
-            StratumSummary(name, sizes[name], allocation[name], allocation[name] / sizes[name])
-            for name in sorted(sizes)
-        ),
-    )
+    return replace(plan.summary, sample_id=sample_id, opened=len(opened) + reopened, restated=restated)
 
 
-def allocate(sizes: Mapping[str, int], *, n: int) -> dict[str, int]:
-    """How many turns to draw from each stratum.
+def _place(row: Mapping[str, Any], sample_id: str) -> dict[str, Any]:
+    """What a draw says about a turn. Strata of different draws are parts of different populations."""
+    return {
+        "stratum": f"{sample_id}/{row['stratum']}",
+        "stratum_size": row["size"],
+        "stratum_drawn": row["drawn"],
+        "inclusion_probability": row["probability"],
+    }
 
-    Args:
-        sizes: Turns per stratum, each at least 1.
-        n: Turns to draw in all.
 
-    Returns:
-        At least 1 and at most its size for each stratum, `min(n, population)` in all.
-
-    Raises:
-        UsageError: `n` is below the number of strata, so that some turns could never be drawn.
-    """
-    if n < len(sizes):
-        raise UsageError(
-            "The sample is too small",
-            f"{n} turns for {len(sizes)} strata",
-            f"Draw at least {_LEAST * len(sizes)}.",
+def _describe_strata(turns: pl.DataFrame) -> tuple[Stratum, ...]:
+    """The strata with what is known of them from earlier reviews, in order of name."""
+    weight = 1 / pl.col("judged_probability")
+    rows = (
+        turns.group_by("stratum", "is_triggered")
+        .agg(
+            pl.col("size").first(),
+            drawn=pl.col("earlier").count(),
+            reviewed=pl.col("harmful").count(),
+            share=weight.filter("harmful").sum() / weight.sum(),
         )
-    least = 1 if n < sum(min(_LEAST, size) for size in sizes.values()) else _LEAST
-    drawn = {name: min(least, size) for name, size in sizes.items()}
-    while (left := min(n, sum(sizes.values())) - sum(drawn.values())) > 0:
-        open_strata = [name for name in sorted(sizes) if drawn[name] < sizes[name]]
-        weight = sum(math.sqrt(sizes[name]) for name in open_strata)
-        share = {name: left * math.sqrt(sizes[name]) / weight for name in open_strata}
-        whole = {name: min(int(share[name]), sizes[name] - drawn[name]) for name in open_strata}
-        if not any(whole.values()):
-            for name in sorted(open_strata, key=lambda name: -share[name])[:left]:
-                whole[name] = 1
-        for name, count in whole.items():
-            drawn[name] += count
-    return drawn
-
-
-def _rank_candidates(
-    events: EventStore, query: Query, *, known: Sequence[str], n: int, seed: int, layers: Sequence[str]
-) -> pl.DataFrame:
-    """Up to `n` turns of each stratum in drawing order: request_id, conversation_id, ts, stratum, size, place."""
-    values: dict[str, Any] = {"known": list(known), "n": n, "seed": str(seed), "layers": list(layers)}
-    turn_conditions = ["turns.ts IS NOT NULL", *_window("turns", query, values)]
-    check_conditions, trigger_conditions = ["status = 'ok'"], ["triggered"]
-    for name, chosen in _group(query).items():
-        condition = f"{name} IN (SELECT unnest(${name}::VARCHAR[]))"
-        if name in _TURN_FILTERS:
-            turn_conditions.append(f"turns.{condition}")
-        elif name in _CHECK_FILTERS:
-            check_conditions.append(f"checks.{condition}")
-        elif name in _TRIGGER_FILTERS:
-            trigger_conditions.append(f"checks.{condition}")
-        else:
-            valid = ", ".join((*_CHECK_FILTERS, *_TRIGGER_FILTERS, *_TURN_FILTERS))
-            raise UsageError("A sample cannot be filtered by this", repr(name), f"Valid: {valid}.")
-        values[name] = chosen
-    is_asked = len(check_conditions) > 1
-    statement = f"""
-    WITH fired AS (
-        SELECT request_id,
-            coalesce(bool_or({" AND ".join(trigger_conditions)}), false) AS is_triggered,
-            arg_min([filter_name, coalesce(layer, '')], [
-                CASE WHEN {" AND ".join(trigger_conditions)} THEN 0 ELSE 1 END,
-                coalesce(list_position($layers::VARCHAR[], layer), 99)
-            ]) AS place
-        FROM checks WHERE {" AND ".join(check_conditions)} GROUP BY request_id
-    ), population AS (
-        SELECT turns.request_id, turns.conversation_id, turns.ts, {_STRATUM_ASKED if is_asked else _STRATUM_ALL} AS stratum
-        FROM turns {"JOIN" if is_asked else "LEFT JOIN"} fired USING (request_id)
-        WHERE {" AND ".join(turn_conditions)} AND turns.request_id NOT IN (SELECT unnest($known::VARCHAR[]))
+        .sort("stratum")
     )
-    SELECT *, count(*) OVER (PARTITION BY stratum) AS size,
-        row_number() OVER (PARTITION BY stratum ORDER BY md5($seed || ':' || request_id), request_id) AS place
-    FROM population QUALIFY place <= $n
-    """  # noqa: S608  column names from the allow-lists above, values as parameters
-    return events.read(statement, values)
+    return tuple(
+        Stratum(
+            name=row["stratum"],
+            size=row["size"],
+            is_triggered=row["is_triggered"],
+            drawn=row["drawn"],
+            reviewed=row["reviewed"],
+            harmful=row["share"] * row["reviewed"] if row["reviewed"] else 0.0,
+        )
+        for row in rows.iter_rows(named=True)
+    )
 
 
-_VERDICT = "CASE WHEN coalesce(fired.is_triggered, false) THEN 'triggered' ELSE 'passed' END"
-_STRATUM_ASKED = f"fired.place[1] || '/' || {_VERDICT} || '/' || fired.place[2]"
-# Over all traffic, what passed is one stratum: no filter spoke against it.
-_STRATUM_ALL = f"CASE WHEN {_VERDICT} = 'passed' THEN 'passed' ELSE {_STRATUM_ASKED} END"
+def choose_turns(turns: pl.DataFrame, allocation: Mapping[str, int]) -> pl.DataFrame:
+    """`turns`, in drawing order within their strata, with is_chosen, drawn and probability; those out of reach are gone."""
+    is_new = pl.col("earlier").is_null()
+    wanted = pl.col("stratum").replace_strict(allocation, default=0, return_dtype=pl.Int64)
+    left = pl.col("size") - is_new.not_().sum().over("stratum")
+    rows = turns.with_columns(
+        # Numbers below the threshold are those before the last chosen one; a stratum without any left is taken whole.
+        is_chosen=is_new & (is_new.cum_sum().over("stratum") <= wanted),
+        is_whole=left <= wanted,
+    )
+    threshold = pl.col("number").filter("is_chosen").max().over("stratum")
+    rows = rows.with_columns(is_below=pl.col("is_whole") | (pl.col("number") <= threshold).fill_null(value=False))
+    # Imports beside the draw: how likely a turn of the stratum was in one of theirs.
+    outside = is_new & pl.col("judged_probability").is_not_null()
+    imported = pl.col("judged_probability").filter(outside).len().over("stratum") / (
+        (1 / pl.col("judged_probability")).filter(outside).sum().over("stratum")
+    )
+    fraction = pl.col("drawn") / pl.col("size")
+    return (
+        rows.with_columns(
+            drawn=pl.when("is_whole")
+            .then("size")
+            .otherwise((pl.col("is_chosen") | (~is_new & pl.col("is_below"))).sum().over("stratum"))
+        )
+        .with_columns(probability=fraction + (1 - fraction) * imported.fill_nan(0).fill_null(0).clip(0, 1))
+        .filter(pl.col("is_chosen") | (~is_new & pl.col("is_below")))
+    )
 
 
-def _window(table: str, query: Query, values: dict[str, Any]) -> list[str]:
-    conditions = []
-    if query.since is not None:
-        conditions.append(f"{table}.ts >= $since")
-        values["since"] = query.since
-    if query.until is not None:
-        conditions.append(f"{table}.ts < $until")
-        values["until"] = query.until
-    return conditions
+def _list_verdicts(events: EventStore, query: Query) -> pl.DataFrame:
+    """Verdicts of probability samples on the turn, or on the one filter asked for: request_id, harmful, judged_probability."""
+    named = query.alternatives().get("filter_name", ())
+    about_turn = pl.col("judged_filter").is_null()
+    fits = about_turn | (pl.col("judged_filter") == named[0]) if len(named) == 1 else about_turn
+    return (
+        fetch_verdicts(events.backend())
+        .filter(fits, pl.col("inclusion_probability").is_not_null())
+        .sort(about_turn)
+        .unique("request_id", keep="first", maintain_order=True)
+        .select("request_id", "harmful", judged_probability="inclusion_probability")
+    )
 
 
-def _group(query: Query) -> dict[str, list[str]]:
-    grouped: dict[str, list[str]] = {}
-    for name, value in query.filters:
-        grouped.setdefault(name, []).append(value)
-    return grouped
+def _list_drawn(session: Session) -> dict[str, float]:
+    """Every turn drawn before, with its probability."""
+    return dict(session.exec(select(Draw.request_id, Draw.inclusion_probability).order_by(Draw.request_id)).all())
 
 
-def _list_drawn(session: Session) -> list[str]:
-    return list(session.exec(select(Draw.request_id).order_by(Draw.request_id)))
+def _restate(current: Change, row: Mapping[str, Any], sample_id: str) -> int:
+    """Gives a turn drawn before the place that this draw has for it; returns how many verdicts follow."""
+    draw = current.session.get_one(Draw, row["request_id"])
+    for name, value in _place(row, sample_id).items():
+        setattr(draw, name, value)
+    current.session.add(draw)
+    return restate_votes(current.session, get_row(current.session, draw.case_id), draw, at=current.at)
 
 
 def _join_existing(current: Change, draws: Sequence[Draw], opened: set[str]) -> tuple[int, int]:

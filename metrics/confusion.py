@@ -65,15 +65,8 @@ def estimate_errors(sample: pl.DataFrame, *, groups: int, min_sample: int, confi
     is_sampled[chosen.to_numpy()] = True
     if is_sampled.any():
         parts = estimate_rates(sample, _PARTS, groups=groups, min_sample=1, confidence=confidence)
-        caught, missed = _Total.read(parts["caught"]), _Total.read(parts["missed"])
-        blocked, spared = caught.complement(), missed.complement()
-        rest = caught.whole
-        for name, function, rising, falling in (
-            ("missed_harm_rate", _share, missed, caught),
-            ("benign_blocked_rate", _share, blocked, spared),
-            ("jaccard", lambda tp, fn: divide(tp, rest + fn), caught, missed),
-        ):
-            bounds = _combine(function, rising, falling)
+        composed = compose(Total.read(parts["caught"]), Total.read(parts["missed"]))
+        for name, bounds in composed.items():
             rates[name] = _replace_bounds(rates[name], bounds, is_sampled, min_sample=min_sample)
     return {
         **{name: series for name, series in rates.items() if name != "jaccard"},
@@ -84,7 +77,7 @@ def estimate_errors(sample: pl.DataFrame, *, groups: int, min_sample: int, confi
 
 
 @dataclass(frozen=True, slots=True)
-class _Total:
+class Total:
     """An estimated number of turns with bounds, out of `whole` turns of its kind; NaN where none was reviewed."""
 
     value: Floats
@@ -93,14 +86,32 @@ class _Total:
     whole: Floats
 
     @classmethod
-    def read(cls, rates: pl.Series) -> _Total:
+    def read(cls, rates: pl.Series) -> Total:
         parts = pl.DataFrame({"rate": rates}).unnest("rate")
         whole = parts["denominator"].to_numpy()
         value, low, high = (parts[name].fill_null(float("nan")).to_numpy() for name in ("estimate", "low", "high"))
         return cls(value * whole, low * whole, high * whole, whole)
 
-    def complement(self) -> _Total:
-        return _Total(self.whole - self.value, self.whole - self.high, self.whole - self.low, self.whole)
+    def complement(self) -> Total:
+        """The turns of its kind that are not counted."""
+        return Total(self.whole - self.value, self.whole - self.high, self.whole - self.low, self.whole)
+
+
+def compose(caught: Total, missed: Total) -> dict[str, tuple[Floats, Floats, Floats]]:
+    """Value and bounds of the rates that mix turns that triggered with turns that passed.
+
+    Args:
+        caught: Harmful turns among those that triggered.
+        missed: Harmful turns among those that passed.
+
+    Returns:
+        missed_harm_rate, benign_blocked_rate, and jaccard (harmful and triggered / harmful or triggered).
+    """
+    return {
+        "missed_harm_rate": _combine(_share, missed, caught),
+        "benign_blocked_rate": _combine(_share, caught.complement(), missed.complement()),
+        "jaccard": _combine(lambda tp, fn: divide(tp, caught.whole + fn), caught, missed),
+    }
 
 
 def _share(part: Floats, other: Floats) -> Floats:
@@ -108,7 +119,7 @@ def _share(part: Floats, other: Floats) -> Floats:
 
 
 def _combine(
-    function: Callable[[Floats, Floats], Floats], rising: _Total, falling: _Total
+    function: Callable[[Floats, Floats], Floats], rising: Total, falling: Total
 ) -> tuple[Floats, Floats, Floats]:
     """Value and bounds of a function that rises with its first argument and falls with its second."""
     value = function(rising.value, falling.value)

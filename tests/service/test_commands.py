@@ -206,7 +206,22 @@ def test_sample__draws_and_says_how(home: Home) -> None:
     assert sum(stratum["population"] for stratum in document["strata"]) == count_turns(home)
     assert sum(stratum["drawn"] for stratum in document["strata"]) == 24
     for stratum in document["strata"]:
-        assert stratum["inclusion_probability"] == pytest.approx(stratum["drawn"] / stratum["population"])
+        # Turns of the label log's own sample lend theirs.
+        assert stratum["drawn"] / stratum["population"] <= stratum["inclusion_probability"] <= 1
+
+
+def test_sample__plans_without_drawing(home: Home) -> None:
+    run("ingest", "sample_logs", home=home)
+    arguments = ("sample", "--n", "24", "--target", "wrong_block_share", "--json")
+    plan = run(*arguments, "--dry-run", home=home).document
+    assert (plan["sample_id"], plan["opened"], plan["target"]) == (None, 0, "wrong_block_share")
+    assert {rate["measure"] for rate in plan["expected"]} >= {"wrong_block_share", "harm_prevalence"}
+    for rate in plan["expected"]:
+        assert 0 <= rate["low"] <= rate["estimate"] <= rate["high"] <= 1
+    drawn = run(*arguments, home=home).document
+    assert drawn["sample_id"] == "s1"
+    assert drawn["strata"] == plan["strata"]
+    assert run("sample", "--n", "24", "--target", "f1", home=home).status == 2
 
 
 def test_export_then_verify(home: Home, tmp_path: Path) -> None:
