@@ -146,7 +146,10 @@ class AlertRule(_Section):
     windows: int = Field(1, ge=1, le=24, description="windows in a row that must breach before it fires")
     recover_windows: int = Field(2, ge=1, le=24, description="windows in a row without a breach before it ends")
     false_alarms_per_week: float = Field(
-        0.1, gt=0, le=10, description="false alarms a quiet week that rate_change and silence may raise"
+        0.1,
+        gt=0,
+        le=10,
+        description="false alarms that a quiet week may raise; for kinds that rest on counts, see docs/alerts.md",
     )
     is_on: bool = Field(default=True, description="whether it is evaluated")
 

@@ -17,6 +17,8 @@ from pydantic.fields import FieldInfo
 
 import cli
 from core.settings import Settings
+from incidents.alerts.kinds import KINDS
+from incidents.enums import AlertState
 from incidents.exports import EXPORTS
 from ingest.formats import FORMATS, LogFormat
 from metrics import REPORTS
@@ -166,6 +168,17 @@ def test_every_setting_has_a_meaning() -> None:
 def test_every_export_is_documented() -> None:
     page = (DOCS / "exports.md").read_text(encoding="utf-8")
     assert re.findall(r"^\| `([a-z-]+)` \| .* \| .* \|$", page.split("## ")[0], re.MULTILINE) == list(EXPORTS)
+
+
+def test_every_alert_kind_is_documented_with_its_limit() -> None:
+    section = (DOCS / "alerts.md").read_text(encoding="utf-8").split("## Kinds\n")[1].split("\n## ")[0]
+    documented = re.findall(r"^\| `([a-z_]+)` \| .+ \| .+ \| ([\d.]+) \|$", section, re.MULTILINE)
+    assert [(key, float(limit)) for key, limit in documented] == [(key, kind.limit) for key, kind in KINDS.items()]
+
+
+def test_every_alert_state_is_documented() -> None:
+    page = (DOCS / "alerts.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+)` \| [^|]+ \|$", page, re.MULTILINE) == [state.value for state in AlertState]
 
 
 def _shown_commands() -> list[tuple[str, str]]:

@@ -20,7 +20,7 @@ from incidents.alerts.judgement import Judgement
 from incidents.enums import OpenedBy
 from incidents.models import Case
 from metrics.alarms import queries, rates, shares
-from metrics.alarms.grid import SCHEMA, build_grid
+from metrics.alarms.grid import SCHEMA, Grid, build_grid
 from metrics.query import DIMENSIONS, Query
 
 _WEEK_MIN = 7 * 1440
@@ -120,30 +120,40 @@ def _chance(rule: AlertRule) -> float:
 
 def _judge_rate(context: Context) -> pl.DataFrame:
     grid = build_grid(context.events.backend(), context.query, context.ends, window_s=context.window_s, rules=True)
-    return rates.judge_rate_change(grid, effect=context.limit, chance=_chance(context.rule))
+    return rates.judge_rate_change(
+        grid,
+        effect=context.limit,
+        chance=_chance(context.rule),
+        find_conversations=lambda: queries.count_conversations(
+            context.events, context.query, context.ends, window_s=context.window_s
+        ),
+    )
 
 
 def _judge_silence(context: Context) -> pl.DataFrame:
-    grid = build_grid(context.events.backend(), context.query, context.ends, window_s=context.window_s, rules=False)
-    # Every filter is watched on its own.
-    chance = _chance(context.rule) / max(1, grid.subjects.height)
+    grid, chance = _grid_of_filters(context)
     return rates.judge_silence(grid, chance=min(chance, context.limit))
 
 
 def _judge_no_data(context: Context) -> pl.DataFrame:
-    grid = build_grid(context.events.backend(), context.query, context.ends, window_s=context.window_s, rules=False)
-    chance = _chance(context.rule) / max(1, grid.subjects.height)
+    grid, chance = _grid_of_filters(context)
     return shares.judge_no_data(grid, least=context.limit, chance=chance)
 
 
 def _judge_errors(context: Context) -> pl.DataFrame:
-    grid = build_grid(context.events.backend(), context.query, context.ends, window_s=context.window_s, rules=False)
-    return shares.judge_error_share(grid, limit=context.limit)
+    grid, chance = _grid_of_filters(context)
+    return shares.judge_error_share(grid, limit=context.limit, chance=chance)
 
 
 def _judge_coverage(context: Context) -> pl.DataFrame:
+    grid, chance = _grid_of_filters(context)
+    return shares.judge_coverage(grid, limit=context.limit, chance=chance)
+
+
+def _grid_of_filters(context: Context) -> tuple[Grid, float]:
+    """Counts by filter, and the chance of a false breach that each of them may have in a window."""
     grid = build_grid(context.events.backend(), context.query, context.ends, window_s=context.window_s, rules=False)
-    return shares.judge_coverage(grid, limit=context.limit)
+    return grid, _chance(context.rule) / max(1, grid.subjects.height)
 
 
 def _judge_each(
@@ -229,26 +239,31 @@ KINDS: Registry[AlertKind] = Registry(
     AlertKind(
         key="error_share",
         title="Checks fail",
-        description="The share of checks that ended in an error lies above the limit with 99.9 % confidence.",
+        description="More checks ended in an error than chance explains under a share at the limit (exact binomial tail).",
         limit=0.02,
         limit_means="share of checks",
         page="filters",
         lookback_min=None,
-        has_false_alarm_rate=False,
+        has_false_alarm_rate=True,
         judge=_judge_errors,
         say=sentences.say_share("failed in"),
     ),
     AlertKind(
         key="fail_open",
         title="Failing open",
-        description="Enforced checks failed and the answer went out all the same, in a share above the limit with 99.9 % confidence.",
+        description="Enforced checks failed and the answer went out all the same, more often than chance explains under a share at the limit (exact binomial tail).",
         limit=0.02,
         limit_means="share of enforced checks",
         page="filters",
         lookback_min=None,
-        has_false_alarm_rate=False,
+        has_false_alarm_rate=True,
         judge=lambda context: queries.judge_fail_open(
-            context.events, context.query, context.ends, window_s=context.window_s, limit=context.limit
+            context.events,
+            context.query,
+            context.ends,
+            window_s=context.window_s,
+            limit=context.limit,
+            chance=_chance(context.rule),
         ),
         say=sentences.say_share("failed while the answer went out in"),
     ),
@@ -269,12 +284,12 @@ KINDS: Registry[AlertKind] = Registry(
     AlertKind(
         key="coverage",
         title="Coverage hole",
-        description="The share of checks that reached a decision lies below the limit with 99.9 % confidence.",
+        description="Fewer checks reached a decision than chance explains under a share at the limit (exact binomial tail).",
         limit=0.95,
         limit_means="share of checks that decided",
         page="sources",
         lookback_min=None,
-        has_false_alarm_rate=False,
+        has_false_alarm_rate=True,
         judge=_judge_coverage,
         say=sentences.say_share("decided in"),
     ),

@@ -9,7 +9,7 @@ from incidents.alerts.judgement import Judgement
 
 def say_rate(found: Judgement, _limit: float) -> str:
     observed, expected = found.observed or 0.0, found.expected or 0.0
-    times = f", {observed / expected:.1f}x" if expected >= 1 else ""
+    times = f", {_times(observed / expected)}" if expected >= 1 else ""
     return f"triggered {observed:,.0f} times; {_count(expected)} expected{times} (n {found.trials or 0:,.0f})"
 
 
@@ -46,3 +46,7 @@ def say_backlog(found: Judgement, _limit: float) -> str:
 
 def _count(number: float) -> str:
     return f"{number:,.0f}" if number >= 10 else f"{number:.1f}"
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.1f}x" if ratio >= 2 else f"{ratio:.2f}x"

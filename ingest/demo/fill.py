@@ -76,6 +76,7 @@ def fill_demo(
     days: int = DEFAULT_DAYS,
     seed: int = 0,
     until: datetime | None = None,
+    is_quiet: bool = False,
     on_progress: Progress | None = None,
 ) -> DemoSummary:
     """Simulates traffic, writes it as logs into the folder `demo` of the home, and ingests them as demo data.
@@ -86,6 +87,7 @@ def fill_demo(
         days: Days of traffic.
         seed: Same seed, days and end: same bytes.
         until: End of the traffic, naive UTC; None = the present minute.
+        is_quiet: Leave out what happens to the filters.
         on_progress: As in `ingest_paths`.
 
     Raises:
@@ -99,7 +101,8 @@ def fill_demo(
     if has_demo_data(events):
         raise ConflictError("This home holds demo data already", str(settings.home), "Choose another home with --home.")
     started = time.perf_counter()
-    simulation = simulate(days, seed=seed, until=until or now().replace(second=0, microsecond=0))
+    end = until or now().replace(second=0, microsecond=0)
+    simulation = simulate(days, seed=seed, until=end, is_quiet=is_quiet)
     folder = settings.home / "demo"
     paths = write_logs(simulation, folder)
     simulate_s = time.perf_counter() - started

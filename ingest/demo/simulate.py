@@ -14,7 +14,7 @@ from ingest.demo.reviews import review_turns
 from ingest.demo.texts import Writer, write_final_texts, write_turns
 from ingest.demo.traffic import simulate_turns
 from ingest.demo.truth import Facts, state_facts, state_truth
-from ingest.demo.world import TURNS_PER_DAY, make_plan
+from ingest.demo.world import TURNS_PER_DAY, make_plan, make_quiet_plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +36,15 @@ class Simulation:
     facts: Facts
 
 
-def simulate(days: int, *, seed: int, until: datetime, turns_per_day: int = TURNS_PER_DAY) -> Simulation:
-    """Traffic of `days` days up to `until` (naive UTC). Same arguments, same frames.
+def simulate(
+    days: int, *, seed: int, until: datetime, turns_per_day: int = TURNS_PER_DAY, is_quiet: bool = False
+) -> Simulation:
+    """Traffic of `days` days up to `until` (naive UTC), without events when quiet. Same arguments, same frames.
 
     Raises:
         ValueError: `days` is less than 1.
     """
-    plan = make_plan(days, until)
+    plan = make_quiet_plan(days, until) if is_quiet else make_plan(days, until)
     tag = hashlib.sha256(f"{seed} {days} {until.isoformat()}".encode()).hexdigest()[:4]
     # A stream of chance per part: drawing more in one part does not change the others.
     streams = [np.random.default_rng([seed, part]) for part in range(5)]

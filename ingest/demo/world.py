@@ -132,6 +132,12 @@ def make_plan(days: int, until: datetime) -> Plan:
     )
 
 
+def make_quiet_plan(days: int, until: datetime) -> Plan:
+    """A course without events: filters stay as they are. For how often an alarm is false."""
+    since = until - timedelta(days=days)
+    return Plan(since, until, deploy_at=until, shadow_since=until, silent_since=until, silent_until=until)
+
+
 def sigmoid(logits: Floats) -> Floats:
     """Probabilities of `logits`, rounded to four places as filters log them."""
     rounded: Floats = np.round(1.0 / (1.0 + np.exp(-logits)), 4)

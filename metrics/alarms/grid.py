@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 import numpy as np
 import polars as pl
@@ -15,10 +16,13 @@ from metrics.estimate import Floats, divide
 from metrics.query import Query
 from metrics.series import count_checks
 
+Integers: TypeAlias = np.ndarray[tuple[int], np.dtype[np.int64]]
 BASELINE = timedelta(days=28)
 COUNTS = ("evaluated", "triggered", "errors", "not_run", "undecided")
 KEYS = ("filter_name", "rule_id")
 _WEEK_S, _DAY_S = 604_800, 86_400
+# Pairs of windows that the dispersion of kindred subjects counts for, beside a subject's own.
+_PRIOR_PAIRS = 30
 # The finest baseline that expects this many hits is taken: hour of the week, hour of the day, or all hours.
 _ENOUGH_HITS = 30
 SCHEMA = pl.Schema(
@@ -55,8 +59,26 @@ class Grid:
     subjects: pl.DataFrame
     starts: Floats
     window_s: int
-    judged: np.ndarray[tuple[int], np.dtype[np.int64]]
+    judged: Integers
     counts: dict[str, Floats]
+
+    def place(self, rows: pl.DataFrame, name: str) -> Floats:
+        """A column of rows of `KEYS` and bucket (start, naive UTC) as an array of subjects x windows, summed."""
+        at = rows["bucket"].dt.epoch("s").cast(pl.Float64).to_numpy() - self.starts[0]
+        window = (at // self.window_s).astype(int)
+        subjects = self.subjects.with_row_index("subject")
+        found = rows.select(KEYS).join(subjects, on=KEYS, how="left", nulls_equal=True, maintain_order="left")
+        subject = found["subject"].cast(pl.Int64).fill_null(-1).to_numpy()
+        is_inside = (window >= 0) & (window < self.starts.size) & (subject >= 0)
+        table = np.zeros((self.subjects.height, self.starts.size))
+        values = rows[name].cast(pl.Float64).to_numpy()
+        np.add.at(table, (subject[is_inside], window[is_inside]), values[is_inside])
+        return table
+
+    def pools(self) -> Integers:
+        """Of each subject the number of its kin: the filters, or the rules of one filter."""
+        kin = self.subjects.select(pl.when(pl.col("rule_id").is_not_null()).then("filter_name"))
+        return kin.to_series().rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
 
     def judge(
         self, *, is_breached: Floats, observed: Floats, expected: Floats, trials: Floats, p_value: Floats
@@ -94,7 +116,7 @@ class Baseline:
         trials: Trials in them.
         windows: Windows of the last four weeks that had trials.
         dispersion: Variance of window to window as a multiple of the binomial one, at least 1: hits of one conversation
-            come together.
+            come together. A subject with little history of its own is taken to be like its kin.
     """
 
     hits: Floats
@@ -131,32 +153,29 @@ def build_grid(backend: BaseBackend, query: Query, ends: Sequence[datetime], *, 
     begin_s = start_s - BASELINE.total_seconds() // window_s * window_s
     starts = np.arange(begin_s, end_s, window_s)
     subjects = rows.select(KEYS).unique().sort(KEYS, nulls_last=False)
-    at = ((rows["bucket"].dt.epoch("s").cast(pl.Float64).to_numpy() - begin_s) // window_s).astype(int)
-    place = rows.select(KEYS).join(
-        subjects.with_row_index("place"), on=KEYS, how="left", nulls_equal=True, maintain_order="left"
-    )
-    where = place["place"].to_numpy().astype(int)
-    is_inside = (at >= 0) & (at < starts.size)
-    counts: dict[str, Floats] = {}
-    for name in COUNTS:
-        table = np.zeros((subjects.height, starts.size))
-        np.add.at(table, (where[is_inside], at[is_inside]), rows[name].cast(pl.Float64).to_numpy()[is_inside])
-        counts[name] = table
     judged = np.flatnonzero(starts >= start_s).astype(np.int64)
-    return Grid(subjects, starts, window_s, judged, counts)
+    grid = Grid(subjects, starts, window_s, judged, {})
+    return replace(grid, counts={name: grid.place(rows, name) for name in COUNTS})
 
 
-def find_baseline(hits: Floats, trials: Floats, *, window_s: int) -> Baseline:
-    """What each window is compared with, from the four weeks before it."""
+def find_baseline(hits: Floats, trials: Floats, *, window_s: int, pools: Integers) -> Baseline:
+    """What each window is compared with, from the four weeks before it.
+
+    Args:
+        hits: Of subjects x windows.
+        trials: Likewise.
+        window_s: Length of a window, seconds.
+        pools: Number of each subject's kin.
+    """
     windows = round(BASELINE.total_seconds() / window_s)
-    chosen = [_before(counts, 1, windows) for counts in (hits, trials)]
+    chosen = [sum_before(counts, 1, windows) for counts in (hits, trials)]
     for step_s in (_DAY_S, _WEEK_S):
         step = max(1, step_s // window_s)
-        finer = [_before(counts, step, round(BASELINE.total_seconds() / step_s)) for counts in (hits, trials)]
+        finer = [sum_before(counts, step, round(BASELINE.total_seconds() / step_s)) for counts in (hits, trials)]
         is_enough = finer[0] >= _ENOUGH_HITS
         chosen = [np.where(is_enough, fine, coarse) for fine, coarse in zip(finer, chosen, strict=True)]
-    had = _before((trials > 0).astype(np.float64), 1, windows)
-    return Baseline(chosen[0], chosen[1], had, _disperse(hits, trials, windows))
+    had = sum_before((trials > 0).astype(np.float64), 1, windows)
+    return Baseline(chosen[0], chosen[1], had, _disperse(hits, trials, windows, pools))
 
 
 def _sum_filters(rows: pl.DataFrame) -> pl.DataFrame:
@@ -181,7 +200,7 @@ def _with_trials(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _before(values: Floats, step: int, times: int) -> Floats:
+def sum_before(values: Floats, step: int, times: int) -> Floats:
     """Sums over the windows `step`, 2 x `step`, ... `times` x `step` before each one."""
     total = np.zeros_like(values)
     if step == 1:
@@ -196,10 +215,13 @@ def _before(values: Floats, step: int, times: int) -> Floats:
     return total
 
 
-def _disperse(hits: Floats, trials: Floats, windows: int) -> Floats:
-    """Mean squared successive difference of rates over its binomial expectation, at least 1.
+def _disperse(hits: Floats, trials: Floats, windows: int, pools: Integers) -> Floats:
+    """Mean squared successive difference of rates over its binomial expectation, at least 1, shrunk towards the kin's.
 
-    Differences of neighbours, because a level that shifted once must not pass for noise (von Neumann 1941).
+    Differences of neighbours, because a level that shifted once must not pass for noise (von Neumann 1941). Pairs
+    without a hit say nothing and are left out: given their hits, the others have expectation 1 under chance. A rule
+    with few hits has few pairs, and one jump would be all of them: hence the kin's mean, which counts for as many pairs
+    as `_PRIOR_PAIRS`; the kin's own, towards 1, likewise.
     """
     if hits.shape[1] < 2:
         return np.ones_like(hits)
@@ -214,5 +236,14 @@ def _disperse(hits: Floats, trials: Floats, windows: int) -> Floats:
     # A pair belongs to its later window.
     squares = np.concatenate([np.full((hits.shape[0], 1), np.nan), squares], axis=1)
     known = (~np.isnan(squares)).astype(np.float64)
-    mean = divide(_before(np.nan_to_num(squares), 1, windows), _before(known, 1, windows))
-    return np.maximum(np.nan_to_num(mean, nan=1.0), 1.0)
+    own, pairs = sum_before(np.nan_to_num(squares), 1, windows), sum_before(known, 1, windows)
+    kin, kin_pairs = (_sum_by(values, pools)[pools] for values in (own, pairs))
+    prior = (kin + _PRIOR_PAIRS) / (kin_pairs + _PRIOR_PAIRS)
+    shrunk: Floats = (own + _PRIOR_PAIRS * prior) / (pairs + _PRIOR_PAIRS)
+    return np.maximum(shrunk, 1.0)
+
+
+def _sum_by(values: Floats, pools: Integers) -> Floats:
+    sums = np.zeros((int(pools.max(initial=0)) + 1, values.shape[1]))
+    np.add.at(sums, pools, values)
+    return sums

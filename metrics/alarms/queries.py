@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import ibis
 import polars as pl
 from ibis.expr.types import Table
 
@@ -13,14 +14,13 @@ from core.clock import EPOCH
 from core.events import EventStore
 from metrics import drift
 from metrics.alarms.grid import BASELINE, COUNTS, SCHEMA
+from metrics.alarms.shares import find_tail
 from metrics.compare import Counts
-from metrics.estimate import wilson_bounds
 from metrics.events import checks, fetch, turns
 from metrics.overblocking import rank_rules
 from metrics.query import Query
 from metrics.series import count_checks
 
-_CONFIDENCE = 0.999
 _LEAST_CHECKS = 30
 _LEAST_SCORES = 200
 _WEEK = timedelta(days=7)
@@ -28,12 +28,20 @@ _LET_THROUGH = ("pass", "modified")
 
 
 def judge_fail_open(
-    events: EventStore, query: Query, ends: Sequence[datetime], *, window_s: int, limit: float
+    events: EventStore, query: Query, ends: Sequence[datetime], *, window_s: int, limit: float, chance: float
 ) -> pl.DataFrame:
-    """Breached where the share of enforced checks that failed while the answer went out lies above `limit`.
+    """Breached where so many enforced checks failed while the answer went out that chance does not explain it.
+
+    Args:
+        events: The store.
+        query: Its filters apply.
+        ends: Ends of the windows, ascending.
+        window_s: Their length, seconds.
+        limit: Share of enforced checks that is tolerated.
+        chance: Probability of so many under `limit`, summed over the filters, below which it breaches.
 
     Returns:
-        `grid.SCHEMA`: observed share, with 99.9 % confidence above the limit; expected = the limit, trials = checks.
+        `grid.SCHEMA`: observed share, expected = the limit, trials = checks.
     """
     backend = events.backend()
     since = ends[0] - timedelta(seconds=window_s)
@@ -49,9 +57,12 @@ def judge_fail_open(
         pl.col("bucket").dt.epoch("s").alias("start_s"), "filter_name", trials=pl.sum_horizontal(COUNTS)
     ).join(hits, on=keys, how="left")
     counts = Counts(*(rows[name].fill_null(0).cast(pl.Float64).to_numpy() for name in ("hits", "trials")))
-    low, _ = wilson_bounds(counts.successes, counts.trials, confidence=_CONFIDENCE)
+    p_values = pl.Series(find_tail(counts.successes, counts.trials, limit=limit), dtype=pl.Float64)
+    is_breached = p_values < chance / max(1, rows["filter_name"].n_unique())
     return _judged(
-        rows.with_columns(observed=pl.Series(counts.shares()), expected=limit, is_breached=pl.Series(low) > limit),
+        rows.with_columns(
+            observed=pl.Series(counts.shares()), expected=limit, p_value=p_values, is_breached=is_breached
+        ),
         _end(window_s),
     )
 
@@ -123,6 +134,33 @@ def judge_wrong_blocks(events: EventStore, query: Query, end: datetime, *, limit
             is_breached=share.field("low") > limit,
         ),
         pl.lit(end),
+    )
+
+
+def count_conversations(events: EventStore, query: Query, ends: Sequence[datetime], *, window_s: int) -> pl.DataFrame:
+    """Conversations that a filter, or one of its rules, triggered on, by window.
+
+    Returns:
+        filter_name, rule_id (null = the whole filter), bucket (start of the window, naive UTC), conversations. A check
+        without a conversation counts as one of its own.
+    """
+    backend = events.backend()
+    asked = replace(query, by=(), since=ends[0] - timedelta(seconds=window_s), until=ends[-1])
+    table = _with_window(checks(backend, asked), window_s)
+    table = table.filter(table.triggered, table.filter_name.notnull())
+    table = table.select("request_id", "filter_name", "rule_id", "start_s")
+    owners = backend.table("turns").select("request_id", "conversation_id")
+    table = table.left_join(owners, "request_id")
+    table = table.mutate(conversation=ibis.coalesce(table.conversation_id, table.request_id))
+    counts = [
+        fetch(backend, part.group_by([*keys, "start_s"]).agg(conversations=part.conversation.nunique()))
+        for part, keys in (
+            (table, ["filter_name"]),
+            (table.filter(table.rule_id.notnull()), ["filter_name", "rule_id"]),
+        )
+    ]
+    return pl.concat(counts, how="diagonal").with_columns(
+        pl.col("rule_id").cast(pl.String), bucket=pl.from_epoch("start_s").cast(pl.Datetime("us"))
     )
 
 

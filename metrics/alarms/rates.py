@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import numpy as np
 import polars as pl
 from scipy.special import betaln, ndtri
@@ -11,29 +14,35 @@ from metrics.alarms.grid import Grid, find_baseline
 from metrics.compare import Counts, discoveries, log_ratio
 from metrics.estimate import Floats, divide
 
+Booleans: TypeAlias = np.ndarray[tuple[int, int], np.dtype[np.bool_]]
 MINIMUM_EFFECT = 1.25
-_REACH = float(ndtri(0.975))
+# An effect just at the limit must count as one: the interval that has to hold it is a wide one.
+_REACH = float(ndtri(0.995))
 # Below this distance a p-value cannot count: it is left at 1 unasked.
 _SCREEN = 1.3
 _DAY_S = 86_400
 
 
-def judge_rate_change(grid: Grid, *, effect: float, chance: float) -> pl.DataFrame:
+def judge_rate_change(
+    grid: Grid, *, effect: float, chance: float, find_conversations: Callable[[], pl.DataFrame]
+) -> pl.DataFrame:
     """Breached where the trigger rate is surprising under what came before, either way, and a change by `effect` or more fits.
 
     The p-value is the beta-binomial predictive one, doubled; false discoveries among the subjects of one window are held
-    to `chance`. Counts are divided by the dispersion first.
+    to `chance`. Counts are divided by the dispersion first, and a rise rests on no more hits than conversations had one:
+    somebody who tries the same thing eight times in a row is one event.
 
     Args:
         grid: Counts.
         effect: Least ratio that matters, above 1.
         chance: Most false discoveries per window.
+        find_conversations: Rows of `queries.count_conversations`; asked only if something rose.
 
     Returns:
         `grid.SCHEMA`: observed and expected triggers, trials.
     """
     hits, trials = grid.counts["triggered"], grid.counts["evaluated"]
-    baseline = find_baseline(hits, trials, window_s=grid.window_s)
+    baseline = find_baseline(hits, trials, window_s=grid.window_s, pools=grid.pools())
     spread = baseline.dispersion
     now = Counts(hits / spread, trials / spread)
     before = Counts(baseline.hits / spread, baseline.trials / spread)
@@ -45,12 +54,16 @@ def judge_rate_change(grid: Grid, *, effect: float, chance: float) -> pl.DataFra
     asked = np.zeros_like(is_known)
     asked[:, grid.judged] = (is_known & (np.nan_to_num(surprise) > _SCREEN))[:, grid.judged]
     p_values[asked] = _predict(now, before, asked)
-    stands = np.zeros(hits.shape)
-    for window in grid.judged:
-        stands[:, window] = discoveries(p_values[:, window], rate=chance)
     with np.errstate(invalid="ignore"):
         fits = np.abs(logs) + _REACH * errors >= np.log(effect)
-    is_breached = np.where(is_known, stands * fits, np.nan)
+    stands = _find_discoveries(p_values, grid, chance=chance)
+    rose = stands & fits & asked & (logs > 0)
+    if rose.any():
+        conversations = grid.place(find_conversations(), "conversations")
+        fewer = Counts(np.minimum(now.successes, np.where(rose, conversations, np.inf)), now.trials)
+        p_values[rose] = _predict(fewer, before, rose)
+        stands = _find_discoveries(p_values, grid, chance=chance)
+    is_breached = np.where(is_known, stands & fits, np.nan)
     expected = trials * divide(baseline.hits, baseline.trials)
     return grid.judge(is_breached=is_breached, observed=hits, expected=expected, trials=trials, p_value=p_values)
 
@@ -75,7 +88,7 @@ def judge_silence(grid: Grid, *, chance: float) -> pl.DataFrame:
     rows = np.arange(hits.shape[0])[:, None]
     before_hits, before_trials = sums["hits"][rows, last + 1], sums["trials"][rows, last + 1]
     quiet = sums["trials"][:, 1:] - before_trials
-    spread = find_baseline(hits, trials, window_s=grid.window_s).dispersion
+    spread = find_baseline(hits, trials, window_s=grid.window_s, pools=grid.pools()).dispersion
     a, b = before_hits / spread + 0.5, (before_trials - before_hits) / spread + 0.5
     p_values = np.exp(betaln(a, b + quiet / spread) - betaln(a, b))
     is_known = (last >= 0) & (trials > 0)
@@ -90,7 +103,15 @@ def judge_silence(grid: Grid, *, chance: float) -> pl.DataFrame:
     )
 
 
-def _predict(now: Counts, before: Counts, asked: np.ndarray[tuple[int, int], np.dtype[np.bool_]]) -> Floats:
+def _find_discoveries(p_values: Floats, grid: Grid, *, chance: float) -> Booleans:
+    """Which p-values stand, window by window."""
+    stands: Booleans = np.zeros((p_values.shape[0], p_values.shape[1]), dtype=bool)
+    for window in grid.judged:
+        stands[:, window] = discoveries(p_values[:, window], rate=chance)
+    return stands
+
+
+def _predict(now: Counts, before: Counts, asked: Booleans) -> Floats:
     """Two-sided predictive p-values under Jeffreys' prior."""
     trials = np.maximum(np.round(now.trials[asked]), 1)
     hits = np.minimum(np.round(now.successes[asked]), trials)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
+from core.clock import to_utc
 from core.events import EventStore
+from core.records import RecordStore
 from core.settings import Settings
+from incidents import MIGRATIONS
+from incidents.alerts.replay import Replayed, replay_alerts
 from ingest.demo.fill import fill_demo
 from ingest.schema import create_tables
 from metrics.overblocking import rank_rules
@@ -60,3 +64,48 @@ def test_a_threshold_s_rates_hold_the_truth_of_the_one_in_force(demo: tuple[Even
     assert row["triggers"] == truth["tp"] + truth["fp"]
     assert row["precision"]["low"] <= 1 - truth["wrong_block_share"] <= row["precision"]["high"]
     assert row["recall"]["low"] <= 1 - truth["missed_harm_rate"] <= row["recall"]["high"]
+
+
+@pytest.fixture(scope="module")
+def alarms(demo: tuple[EventStore, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> list[Replayed]:
+    """What the shipped rules would have raised over the last week."""
+    settings = Settings(home=tmp_path_factory.mktemp("alarms"))
+    records = RecordStore(settings.records_url)
+    records.upgrade(MIGRATIONS)
+    found = replay_alerts(demo[0], records, settings=settings, since=UNTIL - timedelta(days=7), until=UNTIL)
+    records.close()
+    return found
+
+
+def test_the_silent_filter_fires_in_the_first_window_that_can_tell(
+    demo: tuple[EventStore, dict[str, Any]], alarms: list[Replayed]
+) -> None:
+    truth = demo[1]["silence"]
+    since, until = (to_utc(datetime.fromisoformat(truth[name])) for name in ("since", "until"))
+    (silence,) = [alarm for alarm in alarms if alarm.rule == "silence"]
+    assert silence.filter_name == truth["filter_name"]
+    assert since < silence.breached_at == silence.fired_at <= until
+    # Two or three triggers an hour: before so many are missing, a silence is as likely as the false alarms that the
+    # rule may raise. (With more traffic one hour is enough: `test_alert_power.py`.)
+    assert "14 triggers expected" in silence.sentence
+    assert silence.ended_at is not None
+    assert until < silence.ended_at <= until + timedelta(hours=3)
+
+
+def test_the_rule_that_blocks_too_much_is_found_by_its_rate_and_by_its_reviews(
+    demo: tuple[EventStore, dict[str, Any]], alarms: list[Replayed]
+) -> None:
+    truth = demo[1]["over_blocking"]
+    since = to_utc(datetime.fromisoformat(truth["since"]))
+    found = [
+        alarm for alarm in alarms if (alarm.filter_name, alarm.rule_id) == (truth["filter_name"], truth["rule_id"])
+    ]
+    assert {alarm.rule for alarm in found} >= {"rate-day", "wrong-blocks"}
+    first = {alarm.rule: alarm.fired_at for alarm in reversed(found)}
+    assert since < first["rate-day"] < since + timedelta(days=1)
+    assert first["wrong-blocks"] < since + timedelta(days=2)
+
+
+def test_nothing_else_fires(demo: tuple[EventStore, dict[str, Any]], alarms: list[Replayed]) -> None:
+    culprits = {demo[1]["over_blocking"]["filter_name"], demo[1]["silence"]["filter_name"]}
+    assert {alarm.filter_name for alarm in alarms} == culprits
