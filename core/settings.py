@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, TypeGuard, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from sqlalchemy import make_url
 
@@ -100,6 +100,21 @@ class QueueSettings(_Section):
 
 EVERYTHING = "everything"
 """The queue of all cases, which needs no setting."""
+
+
+class ReviewSettings(_Section):
+    """How judgement is checked: shares of cases that are judged again, and of items whose verdict is known."""
+
+    double_share: float = Field(0.10, ge=0, le=1, description="share of decided cases that somebody else judges again")
+    audit_share: float = Field(0.02, ge=0, le=1, description="share of decided cases that a lead judges again")
+    golden_share: float = Field(0.05, ge=0, le=0.5, description="share of served cases whose verdict is known already")
+
+    @field_validator("audit_share")
+    @classmethod
+    def _shares_fit(cls, share: float, info: ValidationInfo) -> float:
+        if share + info.data.get("double_share", 0) > 1:
+            raise ValueError("double_share and audit_share together are at most 1")
+        return share
 
 
 class StoreSettings(_Section):
@@ -213,6 +228,7 @@ class Settings(BaseSettings):
     intake: IntakeSettings = IntakeSettings()
     statistics: StatisticsSettings = StatisticsSettings()
     cases: CaseSettings = CaseSettings()
+    review: ReviewSettings = ReviewSettings()
     store: StoreSettings = StoreSettings()
     serve: ServeSettings = ServeSettings()
     critique: CritiqueSettings = CritiqueSettings()

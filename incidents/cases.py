@@ -121,6 +121,7 @@ def lease_next(
     skip: Collection[str] = (),
     queue: QueueSettings | None = None,
     soon: datetime | None = None,
+    avoid: Collection[str] = (),
     at: datetime,
 ) -> CaseView | None:
     """Hands the actor the open case, without evidence, that comes next (`queues.find_next`); None when there is none.
@@ -134,6 +135,7 @@ def lease_next(
         skip: Ids of cases not to serve.
         queue: The queue; None = any.
         soon: Until when a service level counts as nearly over (`queues.LATE_TURN`); None = none does.
+        avoid: Categories behind cases that are not to be served, whether the reviewer would see the category or not.
         at: Now.
     """
     actor.require(Role.REVIEWER)
@@ -144,6 +146,8 @@ def lease_next(
             col(Case.case_id).not_in(list(skip)),
             *(belongs_to(queue) if queue else ()),
         )
+        if avoid:
+            served = served.where(sa.or_(col(Case.hazard).is_(None), col(Case.hazard).not_in(list(avoid))))
         case = find_next(current.session, served, actor=actor, soon=soon, at=at)
         if case is None:
             return None

@@ -40,6 +40,7 @@ class Action(StrEnum):
     HAND_OVER = "hand_over"
     DRAW = "draw"
     VOTE = "vote"
+    ADJUDICATE = "adjudicate"
     WITHDRAW = "withdraw"
     REOPEN = "reopen"
     RETURN = "return"
@@ -55,6 +56,7 @@ class OpenedBy(GuidedEnum):
     ENFORCED_TRIGGER = "enforced_trigger", "Enforced trigger", "A filter fired and its decision took effect."
     TRIGGER = "trigger", "Trigger", "A filter fired, possibly without effect (shadow or annotation)."
     SAMPLE = "sample", "Random sample", "Drawn at random, so that error rates can be estimated without bias."
+    GOLDEN = "golden", "Golden item", "Its verdict is known: it measures how accurately people judge."
     STRESS_TEST = "stress_test", "Stress test", "The turn answers an adversarial prompt of a suite."
 
 

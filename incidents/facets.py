@@ -24,7 +24,7 @@ from incidents.people import Actor
 from incidents.priority import Priority, compute_drawn_priority, compute_priority
 from incidents.queues import compute_due, hasten
 
-FACETS_VERSION = 1
+FACETS_VERSION = 2
 """Raised whenever more is derived, so that older cases are indexed anew."""
 
 _BATCH = 500
@@ -39,12 +39,14 @@ class Facets:
         language: Language tag of the prompt.
         source: Where the turn came from.
         user_id: The user, as logged.
+        hazard: Gravest category that a filter or report named; for a random sample too, whose reviewer must not see it.
         fired: Filter and rule of each check that fired, without repetition; the rule is "" when none was logged.
     """
 
     language: str | None
     source: str | None
     user_id: str | None
+    hazard: str | None
     fired: tuple[tuple[str, str], ...]
 
 
@@ -58,6 +60,7 @@ def read_facets(evidence: Mapping[str, Any], *, request_id: str) -> Facets:
         language=_name(turn["language"]) or None if turn else None,
         source=next(filter(None, sources), None),
         user_id=turn["user_id"] if turn else None,
+        hazard=_flag(evidence, request_id).category,
         fired=tuple(dict.fromkeys(fired)),
     )
 
@@ -66,8 +69,7 @@ def rank(case: Case, evidence: Mapping[str, Any]) -> Priority:
     """The case's priority by its evidence; the same for all that were opened by a random draw."""
     if case.opened_by == OpenedBy.SAMPLE.value:
         return compute_drawn_priority()
-    turn = _find_turn(evidence, case.request_id)
-    return compute_priority(turn=turn, checks=evidence.get("checks") or (), reports=evidence.get("reports") or ())
+    return _flag(evidence, case.request_id)
 
 
 def write_facets(session: Session, found: Mapping[str, tuple[Facets, Priority]], *, settings: Settings) -> None:
@@ -76,6 +78,7 @@ def write_facets(session: Session, found: Mapping[str, tuple[Facets, Priority]],
     for case in cases:
         facets, priority = found[case.case_id]
         case.language, case.source, case.user_id = facets.language, facets.source, facets.user_id
+        case.hazard = facets.hazard
         case.doubt, case.exposure = priority.doubt, priority.exposure
         case.due_at = compute_due(settings.cases, opened_at=case.opened_at, severity=priority.severity_hint)
         case.facets_version = FACETS_VERSION
@@ -109,6 +112,12 @@ def index_cases(records: RecordStore, *, settings: Settings, actor: Actor) -> in
             write_facets(current.session, found, settings=settings)
             current.keep()
         count += len(found)
+
+
+def _flag(evidence: Mapping[str, Any], request_id: str) -> Priority:
+    """The priority that follows from what filters and reports said about the turn."""
+    turn = _find_turn(evidence, request_id)
+    return compute_priority(turn=turn, checks=evidence.get("checks") or (), reports=evidence.get("reports") or ())
 
 
 def _find_turn(evidence: Mapping[str, Any], request_id: str) -> dict[str, Any] | None:

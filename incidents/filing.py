@@ -129,7 +129,7 @@ def _write_evidence(
                 "moment": (turn["ts"] if turn else None) or case.turn_at,
                 "value": max(priority.value, DRAWN_PRIORITY) if case.is_drawn else priority.value,
                 "reason": priority.reason,
-                "hazard": priority.category,
+                "flagged": priority.category,
                 "severity": priority.severity_hint,
                 "position": upto,
             }
@@ -144,7 +144,7 @@ def _write_evidence(
             turn_at=sa.bindparam("moment"),
             priority=sa.bindparam("value"),
             priority_reason=sa.bindparam("reason"),
-            category=sa.bindparam("hazard"),
+            category=sa.bindparam("flagged"),
             severity_hint=sa.bindparam("severity"),
             evidence_ingest_id=sa.bindparam("position"),
         ),

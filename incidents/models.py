@@ -52,6 +52,7 @@ class Case(Record, table=True):
     priority: float = 0.0
     priority_reason: str = ""
     category: str | None = None
+    hazard: str | None = None
     severity_hint: int | None = None
     is_drawn: bool = False
     seen_ingest_id: int = Field(sa_type=sa.BigInteger)
@@ -133,6 +134,7 @@ class Vote(Record, table=True):
     selection: str
     stratum: str | None
     inclusion_probability: float | None
+    guideline_version: str | None = None
 
 
 class Draw(Record, table=True):

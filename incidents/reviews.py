@@ -16,14 +16,16 @@ from core.errors import TransitionError, UsageError
 from core.events import EventStore
 from core.records import RecordStore
 from core.settings import Settings
-from incidents.audit import change
+from incidents.audit import Change, change
 from incidents.enums import Action, CaseState, VerdictReason
+from incidents.judgement.disputes import note_dispute
+from incidents.judgement.guidelines import find_guideline
 from incidents.models import Case, Draw, Progress, Vote
 from incidents.opening import MIRROR_SOURCE
 from incidents.people import Actor, Role
 from incidents.views import CaseView, add_event, build_view, get_row, require_free
 from ingest.load import load_records
-from metrics.consensus import WITHDRAWN
+from metrics.consensus import ADJUDICATION, WITHDRAWN
 
 VoteKind = Literal["vote", "withdrawal", "restatement"]
 
@@ -88,36 +90,48 @@ def cast_vote(records: RecordStore, vote: VoteCreate, *, actor: Actor, at: datet
         TransitionError: It is closed.
     """
     with change(records, actor=actor, at=at) as current:
-        session = current.session
-        case = get_row(session, vote.case_id, version=vote.version)
-        require_free(case, actor=actor.name, at=at)
-        draw = session.get(Draw, case.request_id)
-        row = Vote(
-            case_id=case.case_id,
-            request_id=case.request_id,
-            conversation_id=case.conversation_id,
-            filter_name=vote.filter_name,
-            reviewer=actor.name,
-            voted_at=_next_moment(session, case.case_id, at),
-            kind="vote",
-            harmful=vote.harmful,
-            category=vote.category,
-            severity=vote.severity,
-            reason=vote.reason.value if vote.reason else None,
-            principle_id=vote.principle_id,
-            revision=vote.revision,
-            critique=vote.critique,
-            note=vote.note,
-            # `user_report` is for the claim; what a reviewer says about a reported turn is a verdict.
-            selection="sample" if draw else "priority",
-            stratum=draw.stratum if draw else None,
-            inclusion_probability=draw.inclusion_probability if draw else None,
-        )
-        session.add(row)
-        session.flush()
-        _settle(case, list_votes(session, case.case_id))
-        add_event(current, case, Action.VOTE, {"vote_id": row.vote_id})
-        return build_view(session, case)
+        return add_vote(current, vote)
+
+
+def add_vote(current: Change, vote: VoteCreate, *, selection: Literal["adjudication"] | None = None) -> CaseView:
+    """`cast_vote` as a part of a larger change.
+
+    Args:
+        current: The change; its actor votes.
+        vote: The verdict.
+        selection: "adjudication" when it settles the votes of others; None = as the case came to be judged.
+    """
+    session, actor = current.session, current.actor
+    case = get_row(session, vote.case_id, version=vote.version)
+    require_free(case, actor=actor.name, at=current.at)
+    draw = None if selection else session.get(Draw, case.request_id)
+    row = Vote(
+        case_id=case.case_id,
+        request_id=case.request_id,
+        conversation_id=case.conversation_id,
+        filter_name=vote.filter_name,
+        reviewer=actor.name,
+        voted_at=_next_moment(session, case.case_id, current.at),
+        kind="vote",
+        harmful=vote.harmful,
+        category=vote.category,
+        severity=vote.severity,
+        reason=vote.reason.value if vote.reason else None,
+        principle_id=vote.principle_id,
+        revision=vote.revision,
+        critique=vote.critique,
+        note=vote.note,
+        # `user_report` is for the claim; what a reviewer says about a reported turn is a verdict.
+        selection=selection or ("sample" if draw else "priority"),
+        stratum=draw.stratum if draw else None,
+        inclusion_probability=draw.inclusion_probability if draw else None,
+        guideline_version=find_guideline(session),
+    )
+    session.add(row)
+    session.flush()
+    _settle(session, case, at=current.at)
+    add_event(current, case, Action.ADJUDICATE if selection else Action.VOTE, {"vote_id": row.vote_id})
+    return build_view(session, case)
 
 
 def undo_vote(records: RecordStore, case_id: str, *, actor: Actor, at: datetime) -> CaseView:
@@ -138,10 +152,9 @@ def undo_vote(records: RecordStore, case_id: str, *, actor: Actor, at: datetime)
         last = max(own, key=lambda vote: vote.voted_at)
         session.add(_follow(last, "withdrawal", _next_moment(session, case_id, at)))
         session.flush()
-        votes = list_votes(session, case_id)
-        _settle(case, votes)
+        _settle(session, case, at=at)
         action = Action.WITHDRAW
-        if case.state == CaseState.DECIDED.value and not find_standing(votes):
+        if case.state == CaseState.DECIDED.value and not find_standing(list_votes(session, case_id)):
             action = Action.RETURN if case.escalated_at else Action.REOPEN
         add_event(current, case, action, {"vote_id": last.vote_id})
         return build_view(session, case)
@@ -219,18 +232,23 @@ def build_label(vote: Vote) -> dict[str, object]:
         "selection": vote.selection,
         "stratum": vote.stratum,
         "inclusion_probability": vote.inclusion_probability,
-        "guideline_version": None,
+        "guideline_version": vote.guideline_version,
     }
 
 
-def _settle(case: Case, votes: Iterable[Vote]) -> None:
-    """Writes what the standing verdicts about the turn add up to into the case: the majority, None for a tie."""
-    about_turn = [vote for vote in find_standing(votes) if vote.filter_name is None]
-    harmful = sum(vote.harmful is True for vote in about_turn)
-    benign = sum(vote.harmful is False for vote in about_turn)
+def _settle(session: Session, case: Case, *, at: datetime) -> None:
+    """Writes what the standing verdicts about the turn add up to into the case, and notes where they differ.
+
+    An adjudication decides; without one the majority does, None for a tie.
+    """
+    about_turn = [vote for vote in find_standing(list_votes(session, case.case_id)) if vote.filter_name is None]
+    deciding = [vote for vote in about_turn if vote.selection == ADJUDICATION][-1:] or about_turn
+    harmful = sum(vote.harmful is True for vote in deciding)
+    benign = sum(vote.harmful is False for vote in deciding)
     case.harmful = None if harmful == benign else harmful > benign
-    agreeing = [vote.category for vote in about_turn if vote.category and vote.harmful == case.harmful]
+    agreeing = [vote.category for vote in deciding if vote.category and vote.harmful == case.harmful]
     case.verdict_category = Counter(agreeing).most_common(1)[0][0] if agreeing else None
+    note_dispute(session, case.case_id, about_turn, at=at)
 
 
 def _follow(vote: Vote, kind: VoteKind, at: datetime) -> Vote:
@@ -256,6 +274,7 @@ def _follow(vote: Vote, kind: VoteKind, at: datetime) -> Vote:
         selection=vote.selection,
         stratum=vote.stratum,
         inclusion_probability=vote.inclusion_probability,
+        guideline_version=vote.guideline_version,
     )
 
 

@@ -48,6 +48,7 @@ TRANSITIONS: dict[tuple[CaseState | None, Action], Rule] = {
     (_DECIDED, Action.RELEASE): Rule(_DECIDED),
     (_DECIDED, Action.DRAW): Rule(_DECIDED, ("sample_id",), Role.LEAD),
     (_DECIDED, Action.VOTE): Rule(_DECIDED, ("vote_id",)),
+    (_DECIDED, Action.ADJUDICATE): Rule(_DECIDED, ("vote_id",), Role.LEAD),
     (_DECIDED, Action.WITHDRAW): Rule(_DECIDED, ("vote_id",)),
     (_DECIDED, Action.REOPEN): Rule(_OPEN, ("vote_id",)),
     (_DECIDED, Action.RETURN): Rule(_ESCALATED, ("vote_id",)),

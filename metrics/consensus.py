@@ -10,6 +10,8 @@ from ibis.expr.types import Table
 CLAIMS = ("user_report", "appeal")
 # The reason of a vote that takes its reviewer's earlier one back.
 WITHDRAWN = "withdrawn"
+# The selection of a verdict that settles those of others, given by somebody who saw them.
+ADJUDICATION = "adjudication"
 
 
 def standing_votes(backend: BaseBackend) -> Table:

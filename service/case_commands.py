@@ -88,18 +88,16 @@ def take_next(
 ) -> None:
     """Leases the case that a reviewer should judge next. Example: weir cases next --reviewer ana --json"""
     from core.clock import now
-    from incidents.cases import lease_next
-    from incidents.queues import find_soon, get_queue
+    from incidents.judgement.serving import take_next as serve
+    from incidents.queues import get_queue
 
-    moment = now()
     with opened_home(home) as opened:
-        case = lease_next(
+        case = serve(
             opened.records,
             actor=get_reviewer(reviewer),
-            lease_s=opened.settings.cases.lease_s,
+            settings=opened.settings,
             queue=get_queue(opened.settings, queue),
-            soon=find_soon(opened.settings.cases, moment),
-            at=moment,
+            at=now(),
         )
     _emit_case(as_json, case)
 
@@ -121,7 +119,8 @@ def judge(
     """Casts a verdict; a later one by the same person counts instead. Example: weir cases judge 3f2a9c01 --verdict benign --reviewer ana"""
     from core.clock import now
     from incidents.enums import VerdictReason
-    from incidents.reviews import VoteCreate, cast_vote
+    from incidents.judgement.serving import judge_item
+    from incidents.reviews import VoteCreate
 
     if reason is not None and reason not in list(VerdictReason):
         raise UsageError("Not a reason", repr(reason), f"Valid: {', '.join(VerdictReason)}.")
@@ -134,7 +133,7 @@ def judge(
         version=version,
     )
     with opened_home(home) as opened:
-        judged = cast_vote(opened.records, vote, actor=get_reviewer(reviewer), at=now())
+        judged = judge_item(opened.records, vote, actor=get_reviewer(reviewer), at=now())
     _emit_case(as_json, judged)
 
 
@@ -144,10 +143,11 @@ def undo(
 ) -> None:
     """Withdraws a reviewer's verdict on a case. Example: weir cases undo 3f2a9c01 --reviewer ana"""
     from core.clock import now
-    from incidents.reviews import undo_vote
+    from incidents.judgement.serving import undo_item
 
     with opened_home(home) as opened:
-        reopened = undo_vote(opened.records, case, actor=get_reviewer(reviewer), at=now())
+        lease_s = opened.settings.cases.lease_s
+        reopened = undo_item(opened.records, case, actor=get_reviewer(reviewer), lease_s=lease_s, at=now())
     _emit_case(as_json, reopened)
 
 
@@ -157,10 +157,10 @@ def skip(
 ) -> None:
     """Leaves a case to others; this reviewer gets it last. Example: weir cases skip 3f2a9c01 --reviewer ana"""
     from core.clock import now
-    from incidents.cases import skip_case
+    from incidents.judgement.serving import skip_item
 
     with opened_home(home) as opened:
-        skipped = skip_case(opened.records, case, actor=get_reviewer(reviewer), at=now())
+        skipped = skip_item(opened.records, case, actor=get_reviewer(reviewer), at=now())
     _emit_case(as_json, skipped)
 
 
@@ -174,11 +174,11 @@ def snooze(
 ) -> None:
     """Puts a case off; its service level goes on. Example: weir cases snooze 3f2a9c01 --until 2026-03-03T08:00Z"""
     from core.clock import now, parse_when
-    from incidents.cases import snooze_case
+    from incidents.judgement.serving import snooze_item
 
     end = parse_when(until)
     with opened_home(home) as opened:
-        snoozed = snooze_case(opened.records, case, actor=get_reviewer(reviewer), until=end, at=now())
+        snoozed = snooze_item(opened.records, case, actor=get_reviewer(reviewer), until=end, at=now())
     _emit_case(as_json, snoozed)
 
 
@@ -195,12 +195,12 @@ def hand_over(
     from datetime import timedelta
 
     from core.clock import now
-    from incidents.cases import hand_over_case
+    from incidents.judgement.serving import hand_over_item
 
     moment = now()
     with opened_home(home) as opened:
         until = moment + timedelta(hours=opened.settings.cases.hand_over_h)
-        handed = hand_over_case(
+        handed = hand_over_item(
             opened.records, case, actor=get_reviewer(reviewer), to=to, note=note, until=until, at=moment
         )
     _emit_case(as_json, handed)
@@ -218,13 +218,13 @@ def escalate(
 ) -> None:
     """Hands a case to someone with more authority. Example: weir cases escalate 3f2a9c01 --reason imminent_harm"""
     from core.clock import now
-    from incidents.cases import escalate_case
     from incidents.enums import EscalationReason
+    from incidents.judgement.serving import escalate_item
 
     if reason not in list(EscalationReason):
         raise UsageError("Not a reason", repr(reason), f"Valid: {', '.join(EscalationReason)}.")
     with opened_home(home) as opened:
-        handed = escalate_case(
+        handed = escalate_item(
             opened.records,
             case,
             actor=get_reviewer(reviewer),

@@ -18,20 +18,21 @@ from dashboard import lists, state
 from dashboard.components.triage_draft import Draft, Drafts, get_drafts
 from dashboard.components.triage_form import read_inputs
 from incidents.audit import count_actions
-from incidents.cases import (
-    CaseView,
-    escalate_case,
-    get_case,
-    lease_case,
-    lease_next,
-    release_case,
-    reveal_turn,
-    skip_case,
-)
+from incidents.cases import CaseView, reveal_turn
 from incidents.enums import CaseState, EscalationReason, OpenedBy, VerdictReason
+from incidents.judgement.serving import (
+    escalate_item,
+    get_item,
+    judge_item,
+    lease_item,
+    release_item,
+    skip_item,
+    take_next,
+    undo_item,
+)
 from incidents.models import Case
 from incidents.people import Actor, Role
-from incidents.reviews import VoteCreate, cast_vote, undo_vote
+from incidents.reviews import VoteCreate
 from service.home import Home
 
 P = ParamSpec("P")
@@ -119,10 +120,10 @@ class Desk:
     @_tells_problems
     def take_next(self, *, said: str = "") -> None:
         """Leases the next case, or clears the desk when nothing waits."""
-        case = lease_next(
+        case = take_next(
             self.home.records,
             actor=self.actor,
-            lease_s=self.home.settings.cases.lease_s,
+            settings=self.home.settings,
             skip=tuple(_session_set(_SKIPPED)),
             at=now(),
         )
@@ -137,10 +138,10 @@ class Desk:
 
     @_tells_problems
     def _release(self, case_id: str) -> None:
-        case = get_case(self.home.records, case_id, actor=self.actor)
+        case = get_item(self.home.records, case_id, actor=self.actor)
         self.keep(case, {})
         if case.is_held(now(), by=self.actor.name):
-            release_case(self.home.records, case_id, actor=self.actor, at=now())
+            release_item(self.home.records, case_id, actor=self.actor, at=now())
 
     @_tells_problems
     def reveal(self, case: CaseView, request_id: str) -> None:
@@ -161,7 +162,7 @@ class Desk:
         if not draft.verdict:
             self.tell("Choose harmful, benign or unsure first.", is_problem=True)
             return
-        cast_vote(self.home.records, to_vote(case, draft), actor=self.actor, at=now())
+        judge_item(self.home.records, to_vote(case, draft), actor=self.actor, at=now())
         st.session_state[_JUDGED] = (*_judged(), (case.case_id, draft))
         self.drafts.drop(self.actor.name, case.case_id)
         self.take_next(said=f"Saved as {draft.verdict}; Z undoes it.")
@@ -169,14 +170,14 @@ class Desk:
     @_tells_problems
     def skip(self, case: CaseView) -> None:
         """Puts the case back for others and takes the next one."""
-        skip_case(self.home.records, case.case_id, actor=self.actor, at=now())
+        skip_item(self.home.records, case.case_id, actor=self.actor, at=now())
         st.session_state[_SKIPPED] = _session_set(_SKIPPED) | {case.case_id}
         self.take_next(said="Skipped.")
 
     @_tells_problems
     def escalate(self, case: CaseView, reason: EscalationReason, note: str) -> None:
         """Hands the case to whoever takes escalations and takes the next one."""
-        escalate_case(
+        escalate_item(
             self.home.records,
             case.case_id,
             actor=self.actor,
@@ -192,7 +193,8 @@ class Desk:
     def undo(self) -> None:
         """Withdraws this session's last verdict and opens its case again with the draft as it was."""
         *earlier, (case_id, draft) = _judged()
-        undo_vote(self.home.records, case_id, actor=self.actor, at=now())
+        lease_s = self.home.settings.cases.lease_s
+        undo_item(self.home.records, case_id, actor=self.actor, lease_s=lease_s, at=now())
         st.session_state[_JUDGED] = tuple(earlier)
         self.drafts.put(self.actor.name, case_id, draft)
         self.open(case_id)
@@ -217,14 +219,14 @@ def resume_lease(desk: Desk, case_id: str) -> CaseView:
     Raises:
         NotFoundError: There is no such case.
     """
-    case = get_case(desk.home.records, case_id, actor=desk.actor)
+    case = get_item(desk.home.records, case_id, actor=desk.actor)
     moment = now()
     lease_s = desk.home.settings.cases.lease_s
     waits = case.state in (CaseState.OPEN, CaseState.ESCALATED)
     is_anothers = case.is_held(moment) and not case.is_held(moment, by=desk.actor.name)
     if not waits or is_anothers or case.is_held(moment + timedelta(seconds=lease_s / 2), by=desk.actor.name):
         return case
-    return lease_case(desk.home.records, case_id, actor=desk.actor, lease_s=lease_s, at=moment)
+    return lease_item(desk.home.records, case_id, actor=desk.actor, lease_s=lease_s, at=moment)
 
 
 def find_case_id(desk: Desk, request_id: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from alembic import context
 
+import incidents.judgement.models  # noqa: F401  registers its tables
 from incidents.models import Record
 
 context.configure(

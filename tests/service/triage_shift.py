@@ -39,6 +39,8 @@ from service.remote import Address, CommandResult, call, find_address
 from tests.browser.serving import serve
 
 LEASE_S = 10
+# Every case is judged once here; second looks have their own tests.
+FIRST_ONLY = "[review]\ndouble_share = 0\naudit_share = 0\n"
 PATIENCE_S = 120.0
 CATEGORIES = ("hate", "privacy", "violent_crimes", "spam", "suicide_self_harm")
 WORDS = ("river", "copper", "window", "garden", "violin", "harbour", "letter", "engine", "winter", "market", "button")
@@ -69,7 +71,7 @@ class Shift:
 def fill_queue(home: Path, cases: int) -> None:
     """Stores refused turns, all different and of unlike priority, and opens their cases."""
     home.mkdir(parents=True)
-    (home / "weir.toml").write_text(f"[cases]\nlease_s = {LEASE_S}\n", encoding="utf-8")
+    (home / "weir.toml").write_text(f"[cases]\nlease_s = {LEASE_S}\n{FIRST_ONLY}", encoding="utf-8")
     at = now() - timedelta(hours=1)
     turns, checks = [], []
     for number in range(cases):
