@@ -39,7 +39,7 @@ from service.invocation import (
     progress,
     waiting,
 )
-from service.loop_commands import close_loop
+from service.loop_commands import check_regressions, close_loop
 from service.options import FilterOption, HomeOption, JsonOption, SeedOption, SinceOption, UntilOption
 from service.proposal_commands import proposals_app
 from service.quarantine_commands import quarantine_app
@@ -65,6 +65,7 @@ app.command("sample")(draw_reviews)
 app.command("backup")(back_up)
 app.command("restore")(restore)
 app.command("loop")(close_loop)
+app.command("regress")(check_regressions)
 GROUPS = {
     "labels": labels_app,
     "quarantine": quarantine_app,

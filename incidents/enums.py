@@ -44,6 +44,7 @@ class Action(StrEnum):
     WITHDRAW = "withdraw"
     REOPEN = "reopen"
     RETURN = "return"
+    REGRESS = "regress"
     ESCALATE = "escalate"
     CLOSE = "close"
 

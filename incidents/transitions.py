@@ -52,6 +52,7 @@ TRANSITIONS: dict[tuple[CaseState | None, Action], Rule] = {
     (_DECIDED, Action.WITHDRAW): Rule(_DECIDED, ("vote_id",)),
     (_DECIDED, Action.REOPEN): Rule(_OPEN, ("vote_id",)),
     (_DECIDED, Action.RETURN): Rule(_ESCALATED, ("vote_id",)),
+    (_DECIDED, Action.REGRESS): Rule(_OPEN, ("candidate",), Role.LEAD),
     (_DECIDED, Action.ESCALATE): Rule(_ESCALATED, ("reason",)),
     (_ESCALATED, Action.LEASE): Rule(_ESCALATED, ("until",)),
     (_ESCALATED, Action.RELEASE): Rule(_ESCALATED),
@@ -63,6 +64,7 @@ TRANSITIONS: dict[tuple[CaseState | None, Action], Rule] = {
     (_ESCALATED, Action.WITHDRAW): Rule(_ESCALATED, ("vote_id",)),
     # A random draw needs a verdict of its own, whatever an import says.
     (_CLOSED, Action.DRAW): Rule(_OPEN, ("sample_id",), Role.LEAD),
+    (_CLOSED, Action.REGRESS): Rule(_OPEN, ("candidate",), Role.LEAD),
 }
 
 
@@ -147,7 +149,7 @@ def step(before: Snapshot | None, event: Event) -> Snapshot:
             return replace(_put_down(after), acked_at=acked_at, decided_at=decided_at)
         case Action.ESCALATE:
             return replace(_put_down(after), acked_at=None, decided_at=None, escalated_at=event.at)
-        case Action.REOPEN | Action.RETURN:
+        case Action.REOPEN | Action.RETURN | Action.REGRESS:
             return replace(after, decided_at=None)
         case Action.SKIP | Action.CLOSE:
             return _put_down(after)
