@@ -138,11 +138,17 @@ def ingest(
         str | None, typer.Option("--format", help="Log format; detected from content without it.")
     ] = None,
     source: Annotated[str | None, typer.Option(help="Name of the source (default: the format).")] = None,
+    is_explained: Annotated[
+        bool, typer.Option("--explain", help="Store nothing; show how each field of the first records is read.")
+    ] = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Ingests logs once; records known already are not stored again. Example: weir ingest logs/ --source gateway"""
-    _ingest(paths, format_key, source, home, as_json)
+    """Ingests logs once; records known already are not stored again. Example: weir ingest logs/ --source gateway; weir ingest new.jsonl --explain"""
+    if is_explained:
+        _explain(paths, format_key, home, as_json)
+    else:
+        _ingest(paths, format_key, source, home, as_json)
 
 
 @labels_app.command("import")
@@ -157,13 +163,13 @@ def labels_import(
 
 
 @app.command()
-def formats(_home: HomeOption = None, as_json: JsonOption = False) -> None:
+def formats(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Lists the log formats, with what each yields. Example: weir formats"""
-    from ingest.formats import FORMATS
+    from ingest.mapping import find_formats
 
     rows = [
         {"format": key, "title": entry.title, "yields": list(entry.yields), "description": entry.description}
-        for key, entry in FORMATS.items()
+        for key, entry in find_formats(home_settings(home)).items()
     ]
     emit(as_json, {"formats": rows}, lambda out: render.print_rows(rows, out))
 
@@ -324,6 +330,16 @@ def _ingest(paths: list[str], format_key: str | None, source: str | None, home: 
     document = summary.to_json()
     emit(as_json, document, lambda out: render.print_pairs(document, out))
     raise typer.Exit(PARTLY if summary.rejected else OK)
+
+
+def _explain(paths: list[str], format_key: str | None, home: Path | None, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from ingest.explain import explain_file, list_fields
+
+    with opened_home(home) as opened, named_paths(paths) as files:
+        found = [explain_file(opened.events, path, settings=opened.settings, format_key=format_key) for path in files]
+    emit(as_json, {"files": [asdict(item) for item in found]}, lambda out: render.print_rows(list_fields(found), out))
 
 
 def _verify(folder: Path | None, home: Path | None, as_json: bool) -> None:

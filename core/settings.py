@@ -33,6 +33,24 @@ class IngestSettings(_Section):
     )
 
 
+class MappingRule(_Section):
+    """A house log format."""
+
+    name: str = Field(
+        pattern=r"^[a-z][a-z0-9_]{0,39}$", description="name of the format: small letters, digits, underscores"
+    )
+    reads: Literal["filter_log", "model_log", "label_log"] = Field(
+        "filter_log", description="neutral format that its records become"
+    )
+    columns: dict[str, str] = Field(description="paths (a.b[0].c) or constants (=text) by column of that format")
+    values: dict[str, dict[str, str]] = Field(
+        default_factory=dict, description="by column: what its native values are called in that format"
+    )
+    match: dict[str, str] = Field(
+        default_factory=dict, description="values by path that a record must hold to be detected as this format"
+    )
+
+
 class IntakeSettings(_Section):
     """What the HTTP intake takes at once."""
 
@@ -225,6 +243,7 @@ class Settings(BaseSettings):
         description="score thresholds for sources that log no verdict, by filter and category: 'perspective/TOXICITY' = 0.8; filters: perspective, shieldgemma, azure-content-safety, bedrock-checks, llamafirewall",
     )
     ingest: IngestSettings = IngestSettings()
+    mapping: tuple[MappingRule, ...] = Field((), description="house log formats, as [[mapping]]")
     intake: IntakeSettings = IntakeSettings()
     statistics: StatisticsSettings = StatisticsSettings()
     cases: CaseSettings = CaseSettings()

@@ -12,8 +12,9 @@ from core.events import EventStore
 from core.settings import Settings
 from ingest.batch import Batch, IngestSummary
 from ingest.detect import detect_format
-from ingest.formats import FORMATS, LogFormat
+from ingest.formats import LogFormat
 from ingest.load import load_batch
+from ingest.mapping import find_formats
 from ingest.sources.files import Chunk, Kind, read_ahead, read_chunks, read_sample, sniff_kind
 
 Progress = Callable[[Path, int, int], None]
@@ -83,7 +84,7 @@ def ingest_file(
     kind = sniff_kind(path)
     if kind is None:
         return summary
-    log_format = choose_format(path, kind, format_key)
+    log_format = choose_format(path, kind, format_key, settings=settings)
     size = path.stat().st_size
     fault = ""
     chunks = read_chunks(path, kind, chunk_bytes=settings.ingest.chunk_mb << 20, is_final=True)
@@ -98,7 +99,7 @@ def ingest_file(
     return summary
 
 
-def choose_format(path: Path, kind: Kind, format_key: str | None) -> LogFormat:
+def choose_format(path: Path, kind: Kind, format_key: str | None, *, settings: Settings) -> LogFormat:
     """The format named, or the one that the file's first records are in.
 
     Raises:
@@ -106,11 +107,11 @@ def choose_format(path: Path, kind: Kind, format_key: str | None) -> LogFormat:
         UsageError: The named format does not exist.
     """
     if format_key:
-        return FORMATS[format_key]
+        return find_formats(settings)[format_key]
     sample = read_sample(path, kind)
     if not sample:
         raise FormatError("No record can be read", path.name, "The first lines are not JSON objects or CSV rows.")
-    return detect_format(sample, name=path.name)
+    return detect_format(sample, name=path.name, settings=settings)
 
 
 def to_batch(chunk: Chunk, source: str, path: Path) -> Batch:

@@ -93,7 +93,7 @@ class Inbox:
             return summary
         if start and not kind.can_grow and start.byte_offset == path.stat().st_size:
             return summary
-        log_format = choose_format(path, kind, start.format_key if start else None)
+        log_format = choose_format(path, kind, start.format_key if start else None, settings=settings)
         is_resumed = start is not None and kind.can_grow
         chunks = read_chunks(
             path,

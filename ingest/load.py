@@ -21,8 +21,9 @@ from core.events import Connection, EventStore
 from core.settings import Settings
 from ingest.batch import REJECT_SCHEMA, Batch, IngestSummary
 from ingest.crosswalk import load_crosswalk, normalized_sql
-from ingest.formats import FORMATS, LogFormat
+from ingest.formats import LogFormat
 from ingest.formats.base import nested_paths, sql_known_keys, sql_structure, sql_text
+from ingest.mapping import find_formats, rewrite_record
 from ingest.schema import CHECK_SCORES, CHECKS, LABELS
 from ingest.turns import add_turns_of_checks, merge_turns
 
@@ -72,7 +73,9 @@ def load_records(
         }
     )
     batch = Batch(lines, REJECT_SCHEMA.empty_table(), source)
-    return events.write(lambda connection: load_batch(connection, FORMATS[format_key], batch, settings=settings))
+    return events.write(
+        lambda connection: load_batch(connection, find_formats(settings)[format_key], batch, settings=settings)
+    )
 
 
 def load_batch(connection: Connection, log_format: LogFormat, batch: Batch, *, settings: Settings) -> IngestSummary:
@@ -101,7 +104,7 @@ def load_batch(connection: Connection, log_format: LogFormat, batch: Batch, *, s
     connection.register("crosswalk", load_crosswalk(settings.ingest.crosswalk).table)
     connection.execute("SET VARIABLE received_at = ?::TIMESTAMP", [batch.received_at])
     context = _Context(connection, ingest_id, batch.source)
-    _read(context, log_format)
+    parse_lines(connection, log_format)
     summary.rejections = _reject(context, log_format, batch.file)
     summary.rejected = sum(summary.rejections.values())
 
@@ -173,9 +176,8 @@ def _span(connection: Connection, table: str) -> list[Any]:
     return [value for value in row if value is not None]
 
 
-def _read(context: _Context, log_format: LogFormat) -> None:
-    """Fills `parsed` (each record's struct and the first rule it breaks) and the view `accepted`."""
-    connection = context.connection
+def parse_lines(connection: Connection, log_format: LogFormat) -> None:
+    """Parses the relation `lines`: fills `parsed` (each record's struct and the first rule it breaks) and the view `accepted`."""
     cases = " ".join(
         f"WHEN {rule.is_bad} THEN {{'reason': {sql_text(rule.reason)}, 'field': {sql_text(rule.field)}, "
         f"'detail': {sql_text(rule.remedy)}}}"
@@ -184,6 +186,7 @@ def _read(context: _Context, log_format: LogFormat) -> None:
     # Guarding every line costs a quarter of the parse; most batches hold nothing but JSON objects.
     broken = connection.execute("SELECT count(*) FROM lines WHERE NOT json_valid(line)").fetchall()[0][0]
     record = "CASE WHEN json_valid(line) AND json_type(line) = 'OBJECT' THEN line END" if broken else "line"
+    record = rewrite_record(log_format, record)
     extra = "CAST(NULL AS VARCHAR)"
     if _has_unknown_keys(connection, log_format, record):
         extra = f"nullif({_unknown_part(log_format)}, '{{}}')"

@@ -11,8 +11,8 @@ from core.errors import NotFoundError
 from core.events import Connection, EventStore
 from core.settings import Settings
 from ingest.batch import REJECT_SCHEMA, Batch, IngestSummary
-from ingest.formats import FORMATS
 from ingest.load import load_batch
+from ingest.mapping import find_formats
 from ingest.sources.lines import json_lines
 
 # What was kept of these is not the record as it was written.
@@ -63,7 +63,7 @@ def _retry(connection: Connection, group: pl.DataFrame, settings: Settings) -> I
     first = group.row(0, named=True)
     lines = json_lines(group["line_no"].to_list(), group["record"].to_list())
     batch = Batch(lines, REJECT_SCHEMA.empty_table(), first["source"], first["file"])
-    summary = load_batch(connection, FORMATS[first["format"]], batch, settings=settings)
+    summary = load_batch(connection, find_formats(settings)[first["format"]], batch, settings=settings)
     still: Sequence[int] = []
     if summary.rejected:
         still = [number for (number,) in connection.execute("SELECT line_no FROM refused").fetchall()]

@@ -14,6 +14,7 @@ from core.events import EventStore
 from core.records import RecordStore
 from core.settings import Settings
 from incidents import MIGRATIONS
+from ingest.mapping import find_formats
 from ingest.schema import create_tables
 
 
@@ -32,7 +33,9 @@ def open_home(settings: Settings) -> Iterator[Home]:
 
     Raises:
         StoreBusyError: Another process has it open.
+        ConfigError: A house log format cannot be used.
     """
+    find_formats(settings)  # a mapping that cannot be used stops the start, not the first record
     settings.inbox.mkdir(parents=True, exist_ok=True)
     events = EventStore(
         settings.events_path,

@@ -20,8 +20,9 @@ from starlette.responses import Response
 from core.errors import AppError, FormatError, UsageError
 from core.settings import Settings
 from ingest.commit import Outcome
-from ingest.formats import FORMATS, LogFormat
+from ingest.formats import LogFormat
 from ingest.intake import BodyTooLargeError, Post, read_records, unpack
+from ingest.mapping import find_formats
 from ingest.writer import GroupWriter, QueueFullError, WriterClosedError
 from service.home import Home
 from service.telemetry import CONTENT_TYPE, Telemetry
@@ -88,7 +89,7 @@ class Intake:
         return Response(await to_thread.run_sync(self.telemetry.render), headers={"Content-Type": CONTENT_TYPE})
 
     async def _store(self, request: Request) -> Response:
-        log_format = _find_format(request.path_params["format"])
+        log_format = _find_format(request.path_params["format"], self._settings)
         source = _read_source(request, log_format)
         is_partial = _read_partial(request)
         encoding = request.headers.get("content-encoding", "identity").strip().lower()
@@ -172,10 +173,11 @@ def _is_local(host: str, headers: Headers) -> bool:
     return is_loopback and asked.lower() in _LOCAL_NAMES and not any(key in headers for key in _RELAYED)
 
 
-def _find_format(key: str) -> LogFormat:
-    if key not in FORMATS:
-        raise UnknownFormatError("Unknown log format", f"{key[:_MAX_NAME]!r}.", f"Valid: {', '.join(FORMATS)}.")
-    return FORMATS[key]
+def _find_format(key: str, settings: Settings) -> LogFormat:
+    formats = find_formats(settings)
+    if key not in formats:
+        raise UnknownFormatError("Unknown log format", f"{key[:_MAX_NAME]!r}.", f"Valid: {', '.join(formats)}.")
+    return formats[key]
 
 
 def _read_source(request: Request, log_format: LogFormat) -> str:

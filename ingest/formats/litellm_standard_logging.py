@@ -27,8 +27,8 @@ from ingest.formats.base import (
 )
 
 _TEXTS = [
-    *("id", "trace_id", "call_type", "status", "startTime", "endTime", "response_time", "model", "model_id"),
-    *("model_group", "custom_llm_provider", "prompt_tokens", "completion_tokens", "end_user", "error_str"),
+    *("id", "trace_id", "status", "startTime", "response_time", "model"),
+    *("custom_llm_provider", "prompt_tokens", "completion_tokens", "end_user"),
 ]
 _PARTS = [
     *(
@@ -59,7 +59,6 @@ class LiteLLMStandardLogging:
         required("id"),
         required("startTime"),
         valid_time("startTime"),
-        valid_time("endTime"),
         valid_number("response_time", low=0),
         Rule("messages", "missing_field", "r.messages IS NULL AND r.response IS NULL", "The payload holds both keys."),
     )

@@ -66,6 +66,6 @@ def test_example__fits_one_format_only(name: str) -> None:
     path = EXAMPLES / f"{name}.jsonl"
     kind = sniff_kind(path)
     assert kind is not None
-    scores = score_formats(read_sample(path, kind))
+    scores = score_formats(read_sample(path, kind), settings=Settings())
     assert scores.pop(COUNTS[name][0]) == 1.0
     assert max(scores.values()) == 0.0

@@ -49,7 +49,7 @@ def make_blocked(inner: str, results: str) -> dict[str, Any]:
 @pytest.mark.skipif(not EXAMPLES.exists(), reason=MISSING)
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.jsonl")), ids=lambda path: path.stem)
 def test_shared_example__fits_one_format_at_most(path: Path) -> None:
-    scores = score_formats([orjson.loads(line) for line in path.read_bytes().splitlines()])
+    scores = score_formats([orjson.loads(line) for line in path.read_bytes().splitlines()], settings=Settings())
     ranked = sorted(scores, key=scores.__getitem__, reverse=True)
     assert scores[ranked[1]] < 0.3
     if path.stem in FORMATS:

@@ -63,7 +63,7 @@ def test_counts_by_hand(
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.jsonl")), ids=lambda path: path.stem)
 def test_detection_is_never_ambiguous(path: Path) -> None:
     records = [orjson.loads(line) for line in path.read_bytes().splitlines()]
-    scores = score_formats(records)
+    scores = score_formats(records, settings=Settings())
     key = EXAMPLE_OF.get(path.stem, path.stem)
     others = [score for name, score in scores.items() if name != key]
     assert max(others) < 0.3

@@ -52,7 +52,7 @@ def test_sample_log__detected_from_content_and_read_without_rejects(
 def test_detection_is_never_ambiguous(path: Path) -> None:
     kind = sniff_kind(path)
     assert kind is not None
-    ranked = sorted(score_formats(read_sample(path, kind)).values(), reverse=True)
+    ranked = sorted(score_formats(read_sample(path, kind), settings=Settings()).values(), reverse=True)
     assert ranked[0] > 0.7
     assert ranked[1] < 0.3
 
@@ -267,7 +267,9 @@ def test_utf16__refused_with_remedy(events: EventStore, settings: Settings, tmp_
 def test_detect__several_formats_fit() -> None:
     both = make_check(1) | make_turn(1) | {"reviewer": "a", "harmful": True}
     with pytest.raises(FormatError):
-        detect_format([both, make_check(1), {"request_id": "r", "prompt": "p", "response": "q"}], name="x")
+        detect_format(
+            [both, make_check(1), {"request_id": "r", "prompt": "p", "response": "q"}], name="x", settings=Settings()
+        )
 
 
 def test_retry__stores_what_is_readable_now(
