@@ -80,7 +80,9 @@ def read_candidates(
             coalesce({" AND ".join(trigger_conditions)}, false) AS is_fired
         FROM checks SEMI JOIN asked_turns USING (request_id) WHERE {" AND ".join(check_conditions)}
     ), ranked AS (
-        SELECT *, [CASE WHEN is_fired THEN 0 ELSE 1 END, coalesce(list_position($layers::VARCHAR[], layer), 99)] AS turn_order,
+        -- Two filters of one layer are told apart by name, so that a plan is what the draw then does.
+        SELECT *, row_number() OVER (PARTITION BY request_id ORDER BY is_fired DESC,
+                coalesce(list_position($layers::VARCHAR[], layer), 99), filter_name, filter_version, decision, score) AS turn_order,
             CASE WHEN score IS NOT NULL THEN percent_rank() OVER (
             PARTITION BY filter_name, filter_version, is_fired, score IS NULL ORDER BY score) END AS rank
         FROM asked
