@@ -19,10 +19,11 @@ from core.errors import AppError, UsageError
 from core.settings import describe, load_settings
 from service import render
 from service.alert_commands import alerts_app
-from service.arguments import build_query, find_home_argument, get_operator, parse_split
+from service.arguments import find_home_argument
 from service.backup_commands import back_up, restore
 from service.case_commands import cases_app
 from service.constitution_commands import constitution_app, stress_app
+from service.export_commands import export_app
 from service.incident_commands import incidents_app
 from service.invocation import (
     FAILED,
@@ -31,7 +32,6 @@ from service.invocation import (
     PARTLY,
     WRONG_USAGE,
     Invocation,
-    absolute,
     emit,
     home_settings,
     named_paths,
@@ -40,7 +40,7 @@ from service.invocation import (
     waiting,
 )
 from service.loop_commands import check_regressions, close_loop
-from service.options import FilterOption, HomeOption, JsonOption, SeedOption, SinceOption, UntilOption
+from service.options import HomeOption, JsonOption, SeedOption
 from service.proposal_commands import proposals_app
 from service.quarantine_commands import quarantine_app
 from service.remote import CommandResult, call, check_unserved, find_address, read_stdin
@@ -75,6 +75,7 @@ GROUPS = {
     "incidents": incidents_app,
     "proposals": proposals_app,
     "cases": cases_app,
+    "export": export_app,
 }
 for name, group in GROUPS.items():
     app.add_typer(group, name=name)
@@ -172,57 +173,6 @@ def formats(home: HomeOption = None, as_json: JsonOption = False) -> None:
         for key, entry in find_formats(home_settings(home)).items()
     ]
     emit(as_json, {"formats": rows}, lambda out: render.print_rows(rows, out))
-
-
-@app.command(context_settings={"ignore_unknown_options": False})
-def export(
-    name: Annotated[str, typer.Argument(help="Format of the feedback set, or `verify`.")],
-    folder: Annotated[Path | None, typer.Argument(help="With verify: the feedback set.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder to write.")] = None,
-    split: Annotated[str, typer.Option(help="Share of each split.")] = "train=0.8,test=0.2",
-    since: SinceOption = None,
-    until: UntilOption = None,
-    filters: FilterOption = None,
-    seed: SeedOption = 0,
-    include_contested: Annotated[
-        bool | None, typer.Option(help="Take turns on which reviewers disagree (default: as the format does).")
-    ] = None,
-    home: HomeOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Builds a feedback set, or verifies one. Example: weir export trl-kto --out kto/; weir export verify kto/"""
-    if name == "verify":
-        _verify(folder or out, home, as_json)
-        return
-    from incidents.exports.build import build_export
-    from incidents.reviews import mirror_votes
-
-    if out is None or folder is not None:
-        raise UsageError("An export needs a folder", "", f"Try: weir export {name} --out DIR.")
-    with opened_home(home) as opened, progress("building") as advance:
-        mirror_votes(opened.records, opened.events, settings=opened.settings)
-        summary = build_export(
-            opened.events,
-            name,
-            out=absolute(out),
-            query=build_query(opened.settings, since=since, until=until, filters=filters),
-            split=parse_split(split),
-            seed=seed,
-            actor=get_operator(),
-            records=opened.records,
-            include_contested=include_contested,
-            on_progress=lambda share, step: advance(step, share),
-        )
-    document = {
-        "rows": summary.rows,
-        "refused": summary.refused,
-        "balance": summary.balance,
-        "files": [str(path) for path in summary.files],
-        "manifest": str(summary.manifest_path),
-        "notes": list(summary.notes),
-    }
-    emit(as_json, document, lambda stream: render.print_pairs(document, stream))
-    raise typer.Exit(PARTLY if any(summary.refused.values()) else OK)
 
 
 @app.command()
@@ -340,15 +290,3 @@ def _explain(paths: list[str], format_key: str | None, home: Path | None, as_jso
     with opened_home(home) as opened, named_paths(paths) as files:
         found = [explain_file(opened.events, path, settings=opened.settings, format_key=format_key) for path in files]
     emit(as_json, {"files": [asdict(item) for item in found]}, lambda out: render.print_rows(list_fields(found), out))
-
-
-def _verify(folder: Path | None, home: Path | None, as_json: bool) -> None:
-    if folder is None:
-        raise UsageError("Verify what?", "", "Try: weir export verify DIR.")
-    from incidents.exports.verify import verify_export
-
-    with opened_home(home) as opened:
-        result = verify_export(opened.events, absolute(folder))
-    document = result.to_json()
-    emit(as_json, document, lambda out: render.print_pairs(document, out))
-    raise typer.Exit(OK if result.is_intact and not result.has_drifted else FAILED)

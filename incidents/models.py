@@ -343,3 +343,36 @@ class ProposalEvent(Record, table=True):
     actor: str
     state: str
     note: str = Field(sa_type=sa.Text)
+
+
+class ExportRecord(Record, table=True):
+    """One feedback set that was built; `folder` is where it was written, which may have moved since."""
+
+    __tablename__ = "exports"
+
+    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    name: str = Field(index=True)
+    built_at: NaiveDatetime
+    built_by: str
+    folder: str = Field(sa_type=sa.Text)
+    manifest_sha256: str
+    data_version: int = Field(sa_type=sa.BigInteger)
+    rows: int
+    refused: int
+    new_since: int | None = None
+
+
+class ExportedRow(Record, table=True):
+    """One row of one feedback set: what later sets must keep apart, and what a deletion request asks for."""
+
+    __tablename__ = "exported_rows"
+
+    number: int = Field(primary_key=True, foreign_key="exports.number", sa_column_kwargs={"autoincrement": False})
+    position: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    request_id: str = Field(index=True)
+    conversation_id: str | None = Field(index=True)
+    user_id: str | None = Field(index=True)
+    prompt_hash: str | None
+    split: str
+    is_held_out: bool
+    row_key: str

@@ -8,11 +8,12 @@ import streamlit as st
 
 from core.clock import now
 from core.errors import AppError
-from dashboard import data, state
+from dashboard import data, previews, state
 from dashboard.components import feedback_ledger, feedback_options, feedback_preview
 from dashboard.components.feedback_options import Options
 from incidents.audit import change
-from incidents.exports.build import build_export, preview_export
+from incidents.exports.build import build_export
+from incidents.exports.ledger import find_last_number
 from incidents.exports.verify import verify_export
 from incidents.people import Role
 from incidents.reviews import mirror_votes
@@ -26,8 +27,9 @@ def render_page() -> None:
     options = feedback_options.render()
     query = data.build_query(state.current_view())
     preview = data.read(
-        preview_export,
+        previews.preview_set,
         options.name,
+        ledger=find_last_number(data.home().records),
         query=query,
         split=options.split(),
         seed=options.seed,
@@ -119,8 +121,9 @@ def _render_ledger() -> None:
 
 
 def _verify(folder: Path) -> None:
+    home = data.home()
     try:
-        finding = feedback_ledger.describe_verification(verify_export(data.home().events, folder))
+        finding = feedback_ledger.describe_verification(verify_export(home.events, folder, records=home.records))
     except AppError as error:
         finding = error.sentence()
     st.session_state[FINDINGS] = st.session_state.get(FINDINGS, {}) | {folder.name: finding}

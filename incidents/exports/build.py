@@ -19,10 +19,11 @@ from incidents.exports import EXPORTS
 from incidents.exports.card import CARD, build_card
 from incidents.exports.croissant import CROISSANT, build_croissant
 from incidents.exports.exporter import REFUSALS
-from incidents.exports.feedback import FeedbackSet, OnProgress, Recipe, derive, measure_leakage
+from incidents.exports.feedback import Earlier, FeedbackSet, OnProgress, Recipe, derive
 from incidents.exports.files import DataFile, render_provenance, render_splits
 from incidents.exports.folder import check_target, write_folder
-from incidents.exports.ledger import ACTION
+from incidents.exports.leakage import Leakage
+from incidents.exports.ledger import read_earlier, record_export
 from incidents.exports.manifest import MANIFEST, build_manifest, to_json
 from incidents.models import Case
 from incidents.people import Actor, Role
@@ -37,6 +38,7 @@ class ExportSummary:
     """What was written.
 
     Attributes:
+        number: The set's number in the ledger.
         rows: Rows in all splits.
         refused: Turns and rows left out, by reason.
         files: Paths of all files, the manifest last.
@@ -45,6 +47,7 @@ class ExportSummary:
         notes: Sentences that a person should read before training.
     """
 
+    number: int
     rows: int
     refused: dict[str, int]
     files: tuple[Path, ...]
@@ -62,7 +65,7 @@ class ExportPreview:
         counts: Rows of each split.
         balance: Rows of each kind, by split.
         refused: Turns and rows left out, by reason.
-        leakage: Conversations and prompts with rows in more than one split.
+        leakage: What the split prevents, counted.
         judged: Judged turns that the query holds.
         problem: Why it cannot be built, as a sentence; "" when it can.
         notes: Sentences that a person should read before training.
@@ -72,7 +75,7 @@ class ExportPreview:
     counts: dict[str, int]
     balance: dict[str, dict[str, int]]
     refused: dict[str, int]
-    leakage: dict[str, int]
+    leakage: Leakage
     judged: int
     problem: str
     notes: tuple[str, ...]
@@ -113,25 +116,16 @@ def build_export(
     actor.require(Role.LEAD)
     recipe = Recipe(EXPORTS[name], query, dict(split), seed, include_contested)
     check_target(out, name)
-    feedback = derive(events, recipe, on_progress=on_progress)
+    feedback = derive(events, recipe, earlier=read_earlier(records), on_progress=on_progress)
     problem = find_problem(feedback)
     if problem:
         raise problem
     contents = _render(feedback, _find_case_ids(records, feedback.rows["request_id"].unique()))
     digest = hashlib.sha256(contents[MANIFEST]).hexdigest()
     with change(records, actor=actor, at=now()) as current, write_folder(out, contents):
-        current.record(
-            ACTION,
-            name,
-            {
-                "folder": str(out.absolute()),
-                "manifest_sha256": digest,
-                "rows": feedback.rows.height,
-                "refused": sum(feedback.refused.values()),
-                "data_version": feedback.data_version,
-            },
-        )
+        number = record_export(current, feedback, folder=out.absolute(), manifest_sha256=digest)
     return ExportSummary(
+        number=number,
         rows=feedback.rows.height,
         refused=feedback.refused,
         files=tuple(out / file for file in contents),
@@ -149,15 +143,17 @@ def preview_export(
     split: Mapping[str, float],
     seed: int,
     include_contested: bool | None = None,
+    earlier: Earlier | None = None,
 ) -> ExportPreview:
     """What `build_export` would write now; nothing is written, nothing raised for a set that cannot be built.
 
-    The rows hold flagged text in full: a page masks it until revealed.
+    `earlier` is what sets built earlier bind it to (`ledger.read_earlier`); None = there are none. The rows hold flagged text in full: a page masks it until revealed.
 
     Raises:
         UsageError: Unknown format or invalid split.
     """
-    feedback = derive(events, Recipe(EXPORTS[name], query, dict(split), seed, include_contested))
+    recipe = Recipe(EXPORTS[name], query, dict(split), seed, include_contested)
+    feedback = derive(events, recipe, earlier=earlier)
     problem = find_problem(feedback)
     columns = list(feedback.recipe.exporter.columns)
     head = feedback.rows.head(PREVIEW_ROWS).select("split", "kind", "request_id", "weight", "training")
@@ -166,7 +162,7 @@ def preview_export(
         counts=feedback.counts(),
         balance=feedback.balance(),
         refused=feedback.refused,
-        leakage=measure_leakage(feedback),
+        leakage=feedback.leakage,
         judged=feedback.judged,
         problem=problem.sentence() if problem else "",
         notes=_find_notes(feedback),

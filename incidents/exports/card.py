@@ -15,6 +15,7 @@ from typing import Any
 from incidents.exports.exporter import REFUSALS
 from incidents.exports.feedback import FeedbackSet
 from incidents.exports.files import PROVENANCE, DataFile, split_file
+from incidents.exports.leakage import Leakage
 from incidents.exports.manifest import MANIFEST, describe_query, suggest_weights
 from incidents.exports.shapes import describe_feature
 
@@ -141,13 +142,27 @@ def _making_section(feedback: FeedbackSet) -> list[str]:
         f"`{PROVENANCE}` has every row's votes, their distribution, and pseudonyms of the reviewers.",
         f"- Guideline versions: {_codes(guidelines)}.",
         f"- Filters that checked these turns: {_codes(versions)}.",
-        f"- Split: {shares}, seed {recipe.seed}. Conversations, and conversations that share a prompt, "
-        "are never torn apart.",
+        f"- Split: {shares}, seed {recipe.seed}. Conversations, users and near-duplicate prompts are never torn apart, "
+        "and what an earlier set held out is never trained on.",
+        f"- Leakage: {_describe_leakage(feedback.leakage)}",
         "- Personal data: rows with an e-mail address, phone or card number or public IP address were "
         "refused; other personal data may remain.",
         f"- Hashes, limits and versions: `{MANIFEST}`. The same store, query and seed give the same bytes.",
         "",
     ]
+
+
+def _describe_leakage(leakage: Leakage) -> str:
+    found = (
+        f"{leakage.conversations} conversations, {leakage.users} users, {leakage.prompts} prompts and "
+        f"{leakage.near_duplicates} groups of near-duplicates in more than one split; {leakage.held_out_before} training rows "
+        f"with what an earlier set held out. {leakage.components} groups, the largest of {leakage.largest_component} rows."
+    )
+    if leakage.kept_held_out:
+        found += f" {leakage.kept_held_out} rows are held out because an earlier set held out what they belong with."
+    if leakage.held_out_after_training:
+        found += f" {leakage.held_out_after_training} held-out rows trained an earlier set: test only models that are trained anew."
+    return found
 
 
 def _codes(names: Iterable[str]) -> str:

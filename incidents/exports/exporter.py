@@ -73,6 +73,17 @@ class Refusal(GuidedEnum):
         "The same text carries opposite labels in different turns.",
     )
     DUPLICATE = "duplicate", "Duplicate", "Another turn gave exactly this row."
+    NEAR_DUPLICATE = "near_duplicate", "Near-duplicate", "An earlier row of its kind says nearly the same."
+    JOINED_TEST = (
+        "joined_test",
+        "Joined the test turns",
+        "It trained an earlier set and now belongs with turns that are tested on.",
+    )
+    HELD_OUT = (
+        "held_out",
+        "Held out earlier",
+        "An earlier set tests on it or on what it belongs with: give this set a test split.",
+    )
     TOO_LONG = "too_long", "Too long", "The row has more characters than the limit in the manifest."
     PERSONAL_DATA = (
         "personal_data",
@@ -150,6 +161,13 @@ def refuse(turns: pl.DataFrame, reason: Refusal | pl.Expr) -> pl.DataFrame:
     """Refusals of all of `turns`, one row each, as `REFUSED`."""
     value = reason if isinstance(reason, pl.Expr) else pl.lit(reason.value)
     return turns.select("request_id", reason=value.cast(pl.String))
+
+
+def part(frame: pl.DataFrame, reason: pl.Expr) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows of `frame` without a reason against them, and the refusals of the others."""
+    frame = frame.with_columns(_reason=reason)
+    refused = frame.filter(pl.col("_reason").is_not_null())
+    return frame.filter(pl.col("_reason").is_null()).drop("_reason"), refuse(refused, pl.col("_reason"))
 
 
 def as_message(role: Literal["user", "assistant"], text: pl.Expr) -> pl.Expr:

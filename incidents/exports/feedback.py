@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import polars as pl
 
 from core.events import EventStore
-from incidents.exports.exporter import Exporter
+from incidents.exports.exporter import Exporter, part
 from incidents.exports.labelled import find_harmful_texts, read_filter_versions, read_labelled, read_reviewers
+from incidents.exports.leakage import Leakage, measure_leakage
 from incidents.exports.refusals import refuse_rows, refuse_turns
-from incidents.exports.split import assign_splits, check_split, find_components
+from incidents.exports.split import EARLIER, check_split, place_turns, training_split
 from ingest.schema import get_data_version
 from metrics.query import Query
 
@@ -23,7 +25,7 @@ OnProgress = Callable[[float, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What a feedback set is made from; the store and this determine every byte.
+    """What a feedback set is made from; the stores and this determine every byte.
 
     Attributes:
         exporter: The format.
@@ -46,19 +48,49 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True)
+class Earlier:
+    """What sets built earlier bind this one to.
+
+    Attributes:
+        turns: What they held, as `split.EARLIER`.
+    """
+
+    turns: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=EARLIER))
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What the event store holds for a feedback set, all of one moment.
+
+    Attributes:
+        labelled: Every judged turn (`labelled.read_labelled`).
+        filter_versions: Which filters checked them: request_id, filter_name, filter_version.
+        reviewers: Reviewer to pseudonym.
+        data_version: Id of the last ingest.
+    """
+
+    labelled: pl.DataFrame
+    filter_versions: pl.DataFrame
+    reviewers: dict[str, str]
+    data_version: int
+
+
+@dataclass(frozen=True, slots=True)
 class FeedbackSet:
     """Rows with where they come from.
 
     Attributes:
         recipe: What it was made from.
         rows: In order of time: `training` (struct of the exporter's columns but `weight`), `kind` and `origin`,
-            `split`, `weight`, and the columns of `labelled.read_labelled`.
+            `split`, `weight`, `row_key` (names the row's content whatever its weight), `component`, `hashed_split`,
+            `was_trained`, and the columns of `labelled.read_labelled`.
         refused: Turns and rows left out, by reason, sorted by reason.
         judged: Judged turns that the query holds.
         data_version: Id of the last ingest.
         label_snapshot_at: Time of the newest verdict on a selected turn; None without any.
         filter_versions: Filters that checked the exported turns: {filter_name, filter_version}.
         reviewers: Reviewer to pseudonym.
+        leakage: What the split prevents, counted.
     """
 
     recipe: Recipe
@@ -69,6 +101,7 @@ class FeedbackSet:
     label_snapshot_at: datetime | None
     filter_versions: list[dict[str, str | None]]
     reviewers: dict[str, str]
+    leakage: Leakage
 
     def training_rows(self, split: str) -> pl.DataFrame:
         """The exporter's columns of one split."""
@@ -87,8 +120,16 @@ class FeedbackSet:
         }
 
 
-def derive(events: EventStore, recipe: Recipe, *, on_progress: OnProgress | None = None) -> FeedbackSet:
-    """The feedback set that the store gives now.
+def derive(
+    events: EventStore, recipe: Recipe, *, earlier: Earlier | None = None, on_progress: OnProgress | None = None
+) -> FeedbackSet:
+    """The feedback set that the stores give now.
+
+    Args:
+        events: Turns and verdicts.
+        recipe: What to make of them.
+        earlier: What sets built earlier bind it to (`ledger.read_earlier`); None = this is the first.
+        on_progress: Called with the share done and what is being done.
 
     Raises:
         UsageError: The split is invalid.
@@ -96,53 +137,64 @@ def derive(events: EventStore, recipe: Recipe, *, on_progress: OnProgress | None
     report = on_progress or _ignore
     check_split(recipe.split)
     report(0.0, "Reading judged turns")
+    sources = read_sources(events, recipe.query, on_progress=report)
+    return compose(sources, recipe, earlier=earlier or Earlier(), on_progress=report)
+
+
+def read_sources(events: EventStore, query: Query, *, on_progress: OnProgress | None = None) -> Sources:
+    """What a feedback set is made from; turns of the whole store, because grouping needs them."""
+    report = on_progress or _ignore
     with _snapshot(events):
         data_version = get_data_version(events)
-        labelled = read_labelled(events, recipe.query)
-        reviewers = read_reviewers(events)
-        selected = labelled.filter("is_selected")
-        report(0.4, "Building rows")
-        turns, refused_turns = refuse_turns(selected, include_contested=recipe.takes_contested)
-        built = recipe.exporter.build_rows(turns)
-        order = labelled.select("request_id").with_row_index("_order")
-        rows = built.rows.join(order, on="request_id", how="left").sort("_order", "kind").drop("_order")
-        report(0.6, "Checking rows")
-        rows, refused_rows = refuse_rows(rows, recipe.exporter, harmful_texts=find_harmful_texts(labelled))
-        filter_versions = read_filter_versions(events, rows["request_id"])
-    report(0.8, "Splitting")
-    components = find_components(labelled)
-    splits = assign_splits(components["component"], split=recipe.split, seed=recipe.seed)
-    facts = labelled.join(components.join(splits, on="component"), on="request_id")
+        labelled = read_labelled(events, query)
+        report(0.3, "Reading filter versions")
+        return Sources(labelled, read_filter_versions(events), read_reviewers(events), data_version)
+
+
+def compose(
+    sources: Sources, recipe: Recipe, *, earlier: Earlier, on_progress: OnProgress | None = None
+) -> FeedbackSet:
+    """The feedback set that these sources give."""
+    report = on_progress or _ignore
+    labelled, exporter = sources.labelled, recipe.exporter
+    selected = labelled.filter("is_selected")
+    report(0.4, "Building rows")
+    turns, refused_turns = refuse_turns(selected, include_contested=recipe.takes_contested)
+    built = exporter.build_rows(turns)
+    order = labelled.select("request_id", _asked="prompt").with_row_index("_order")
+    rows = built.rows.join(order, on="request_id", how="left").sort("_order", "kind").drop("_order")
+    report(0.5, "Checking rows")
+    rows, refused_rows = refuse_rows(rows, exporter, harmful_texts=find_harmful_texts(labelled))
+    report(0.7, "Splitting")
+    places = place_turns(labelled, earlier.turns, split=recipe.split, seed=recipe.seed)
     rows = (
-        rows.select("request_id", "kind", "origin", training=pl.struct(*recipe.exporter.built_columns()))
-        .join(facts, on="request_id", how="left", maintain_order="left")
-        .with_columns(weight=_weight())
+        rows.select("request_id", "kind", "origin", training=pl.struct(*exporter.built_columns()))
+        .with_columns(row_key=pl.col("training").struct.json_encode().map_elements(_hash, return_dtype=pl.String))
+        .join(labelled.join(places, on="request_id"), on="request_id", how="left", maintain_order="left")
     )
-    reasons = pl.concat([refused_turns, built.refused, refused_rows])["reason"].value_counts().sort("reason")
+    rows, refused_places = part(rows, pl.col("place_problem"))
+    rows = rows.with_columns(weight=_weight())
+    refused = pl.concat([refused_turns, built.refused, refused_rows, refused_places])
+    report(0.9, "Measuring leakage")
+    leakage = measure_leakage(rows, earlier.turns, training=training_split(recipe.split))
+    checks = sources.filter_versions.filter(pl.col("request_id").is_in(rows["request_id"].unique().implode()))
+    versions = checks.select("filter_name", "filter_version").unique()
     report(1.0, "Done")
     return FeedbackSet(
         recipe=recipe,
         rows=rows,
-        refused=dict(reasons.iter_rows()),
+        refused=dict(refused["reason"].value_counts().sort("reason").iter_rows()),
         judged=selected.height,
-        data_version=data_version,
+        data_version=sources.data_version,
         label_snapshot_at=selected.select(pl.col("last_label_at").max()).item(),
-        filter_versions=filter_versions,
-        reviewers=reviewers,
+        filter_versions=versions.sort("filter_name", "filter_version", nulls_last=True).to_dicts(),
+        reviewers=sources.reviewers,
+        leakage=leakage,
     )
 
 
-def measure_leakage(feedback: FeedbackSet) -> dict[str, int]:
-    """How many conversations and whole prompts have rows in more than one split; the split makes both 0."""
-    rows = feedback.rows.select("split", "conversation_id", prompt=pl.struct("messages").struct.json_encode())
-    return {
-        f"{column}s": rows.drop_nulls(column)
-        .group_by(column)
-        .agg(pl.col("split").n_unique())
-        .filter(pl.col("split") > 1)
-        .height
-        for column in ("conversation_id", "prompt")
-    }
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _weight() -> pl.Expr:

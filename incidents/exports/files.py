@@ -82,6 +82,7 @@ def render_provenance(feedback: FeedbackSet, splits: list[DataFile], case_ids: p
         "request_id",
         "context_ids",
         "conversation_id",
+        "component",
         "case_id",
         "kind",
         "origin",

@@ -19,6 +19,7 @@ _TURN_COLUMNS = (
     "request_id",
     "ts",
     "conversation_id",
+    "user_id",
     "turn_index",
     "language",
     "prompt",
@@ -93,19 +94,13 @@ def read_reviewers(events: EventStore) -> dict[str, str]:
     return {name: f"reviewer-{number}" for number, name in enumerate(first["reviewer"], start=1)}
 
 
-def read_filter_versions(events: EventStore, request_ids: pl.Series) -> list[dict[str, str | None]]:
-    """The filters that checked the turns, with their versions, sorted."""
+def read_filter_versions(events: EventStore) -> pl.DataFrame:
+    """The filters that checked each judged turn: request_id, filter_name, filter_version."""
     backend = events.backend()
     checks = backend.table("checks").select("request_id", "filter_name", "filter_version")
     judged = backend.table("labels").select("request_id").distinct()
-    seen = checks.semi_join(judged, "request_id").distinct().to_polars()
-    versions = (
-        seen.filter(pl.col("request_id").is_in(request_ids.unique().implode()))
-        .select("filter_name", "filter_version")
-        .unique()
-        .sort("filter_name", "filter_version", nulls_last=True)
-    )
-    return [{"filter_name": name, "filter_version": version} for name, version in versions.iter_rows()]
+    found: pl.DataFrame = checks.semi_join(judged, "request_id").distinct().to_polars()
+    return found
 
 
 def find_harmful_texts(labelled: pl.DataFrame) -> pl.Series:

@@ -1,55 +1,140 @@
-"""Earlier feedback sets, as the audit log has them: the only place that says when a set was built."""
+"""The ledger of feedback sets: what was built when, by whom, and which turns each one holds.
+
+Later sets are bound by it: what was once held out is never trained on. A set's files say nothing of the wall clock; this does.
+"""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import polars as pl
+import sqlalchemy as sa
 from sqlmodel import col, select
 
 from core.records import RecordStore
-from incidents.models import AuditEntry
+from incidents.audit import Change
+from incidents.exports.feedback import Earlier, FeedbackSet
+from incidents.exports.split import EARLIER, hash_prompts, training_split
+from incidents.models import ExportedRow, ExportRecord
 from incidents.people import Actor, Role
 
 ACTION = "export"
+_ROWS_PER_INSERT = 5_000
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """One build. `folder` is where it was written, which may have moved since."""
+    """One set that was built.
 
+    Attributes:
+        number: Counts the sets of this home, from 1.
+        name: Key of the format.
+        at: When it was built, naive UTC.
+        actor: Who built it.
+        folder: Where it was written; it may have moved since.
+        rows: Rows in all splits.
+        refused: Turns and rows left out.
+        data_version: Data version that it was made from.
+        manifest_sha256: Hash of its manifest, which holds the hashes of its files.
+        new_since: Number of the set that it goes on from; None for a whole set.
+    """
+
+    number: int
+    name: str
     at: datetime
     actor: str
-    name: str
     folder: Path
     rows: int
     refused: int
     data_version: int
     manifest_sha256: str
+    new_since: int | None
+
+
+def record_export(current: Change, feedback: FeedbackSet, *, folder: Path, manifest_sha256: str) -> int:
+    """Enters a set and its rows, with an audit entry; returns its number."""
+    name, refused = feedback.recipe.exporter.key, sum(feedback.refused.values())
+    number = (current.session.exec(select(sa.func.max(ExportRecord.number))).one() or 0) + 1
+    current.session.add(
+        ExportRecord(
+            number=number,
+            name=name,
+            built_at=current.at,
+            built_by=current.actor.name,
+            folder=str(folder),
+            manifest_sha256=manifest_sha256,
+            data_version=feedback.data_version,
+            rows=feedback.rows.height,
+            refused=refused,
+        )
+    )
+    current.session.flush()
+    training = training_split(feedback.recipe.split)
+    rows = hash_prompts(feedback.rows).select(
+        pl.lit(number).alias("number"),
+        pl.int_range(pl.len()).alias("position"),
+        "request_id",
+        "conversation_id",
+        "user_id",
+        "prompt_hash",
+        "split",
+        (pl.col("split") != training).alias("is_held_out"),
+        "row_key",
+    )
+    for some in rows.iter_slices(_ROWS_PER_INSERT):
+        current.session.execute(sa.insert(ExportedRow), some.to_dicts())
+    current.record(
+        ACTION,
+        name,
+        {
+            "number": number,
+            "folder": str(folder),
+            "manifest_sha256": manifest_sha256,
+            "rows": feedback.rows.height,
+            "refused": refused,
+            "data_version": feedback.data_version,
+        },
+    )
+    return number
+
+
+def read_earlier(records: RecordStore) -> Earlier:
+    """What the sets built so far bind the next one to."""
+    columns = [getattr(ExportedRow, name) for name in EARLIER]
+    with records.session() as session:
+        found = [tuple(row) for row in session.execute(sa.select(*columns).distinct().order_by(*columns))]
+    return Earlier(pl.DataFrame(found, schema=EARLIER, orient="row"))
+
+
+def find_last_number(records: RecordStore, *, name: str | None = None) -> int | None:
+    """Number of the newest set, of one format if `name` is given; None without any."""
+    newest = select(sa.func.max(ExportRecord.number))
+    if name is not None:
+        newest = newest.where(ExportRecord.name == name)
+    with records.session() as session:
+        return session.exec(newest).one()
 
 
 def list_exports(records: RecordStore, *, actor: Actor, limit: int = 50) -> list[LedgerEntry]:
-    """The newest builds first."""
+    """The newest sets first."""
     actor.require(Role.REVIEWER)
-    newest_first = (
-        select(AuditEntry).where(AuditEntry.action == ACTION).order_by(col(AuditEntry.seq).desc()).limit(limit)
-    )
+    newest_first = select(ExportRecord).order_by(col(ExportRecord.number).desc()).limit(limit)
     with records.session() as session:
-        entries = session.exec(newest_first).all()
-    return [_read(entry) for entry in entries]
+        return [_read(entry) for entry in session.exec(newest_first)]
 
 
-def _read(entry: AuditEntry) -> LedgerEntry:
-    detail = json.loads(entry.detail)
+def _read(entry: ExportRecord) -> LedgerEntry:
     return LedgerEntry(
-        at=entry.at,
-        actor=entry.actor,
-        name=entry.subject,
-        folder=Path(detail["folder"]),
-        rows=detail["rows"],
-        refused=detail["refused"],
-        data_version=detail["data_version"],
-        manifest_sha256=detail["manifest_sha256"],
+        number=entry.number,
+        name=entry.name,
+        at=entry.built_at,
+        actor=entry.built_by,
+        folder=Path(entry.folder),
+        rows=entry.rows,
+        refused=entry.refused,
+        data_version=entry.data_version,
+        manifest_sha256=entry.manifest_sha256,
+        new_since=entry.new_since,
     )

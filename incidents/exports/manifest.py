@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import polars as pl
 
 from core.clock import isoformat
-from incidents.exports.feedback import FeedbackSet, measure_leakage
+from incidents.exports.feedback import FeedbackSet
 from incidents.exports.files import DataFile
 from incidents.exports.refusals import MAX_ROW_CHARS
 from metrics.query import Query
@@ -44,7 +45,7 @@ def build_manifest(feedback: FeedbackSet, files: Sequence[DataFile]) -> dict[str
         "filter_versions": feedback.filter_versions,
         "guideline_versions": _distinct(feedback, "guideline_version"),
         "reviewers": count_reviewed(feedback),
-        "leakage": measure_leakage(feedback),
+        "leakage": asdict(feedback.leakage),
         "contested_rows": feedback.rows.filter("is_contested").height,
     }
     weights = suggest_weights(feedback)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from incidents.exports.exporter import Exporter, Refusal, normalise, refuse
+from incidents.exports.exporter import MESSAGES, Exporter, Refusal, normalise, part
+from incidents.exports.near_duplicates import group_near_duplicates
 from incidents.exports.personal_data import has_personal_data
 from incidents.exports.shapes import join_texts
 
@@ -26,7 +27,7 @@ def refuse_turns(turns: pl.DataFrame, *, include_contested: bool) -> tuple[pl.Da
         .then(pl.lit(Refusal.CONTESTED.value))
         .otherwise(pl.col("prompt_problem"))
     )
-    return _part(turns.with_columns(_reason=reason))
+    return part(turns, reason)
 
 
 def refuse_rows(
@@ -35,7 +36,8 @@ def refuse_rows(
     """Rows that may be trained on, and the refusals of the others.
 
     Args:
-        rows: Columns of the exporter and of `exporter.ROW_FACTS`, in the order in which duplicates are kept.
+        rows: Columns of the exporter and of `exporter.ROW_FACTS`, and `_asked` (the turn's prompt), in the order in which
+            duplicates are kept.
         exporter: Says which column must not contradict itself.
         harmful_texts: Answers judged harmful, white space normalised.
     """
@@ -46,18 +48,12 @@ def refuse_rows(
         .when(normalise(pl.col("taught")).is_in(harmful_texts.implode()))
         .then(pl.lit(Refusal.HARMFUL_CHOSEN.value))
     )
-    rows, refused_texts = _part(rows.with_columns(_reason=reason))
+    rows, refused_texts = part(rows, reason)
     personal = has_personal_data(rows["_text"])
-    rows, refused_personal = _part(
-        rows.with_columns(_reason=pl.when(personal).then(pl.lit(Refusal.PERSONAL_DATA.value)))
-    )
-    rows, refused_repeats = _part(rows.with_columns(_reason=_repetition(exporter)))
-    return rows.drop("_text"), pl.concat([refused_texts, refused_personal, refused_repeats])
-
-
-def _part(frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    refused = frame.filter(pl.col("_reason").is_not_null())
-    return frame.filter(pl.col("_reason").is_null()).drop("_reason"), refuse(refused, pl.col("_reason"))
+    rows, refused_personal = part(rows, pl.when(personal).then(pl.lit(Refusal.PERSONAL_DATA.value)))
+    rows, refused_repeats = part(rows, _repetition(exporter))
+    rows, refused_alike = part(rows, pl.when(_resembles(rows, exporter)).then(pl.lit(Refusal.NEAR_DUPLICATE.value)))
+    return rows.drop("_text"), pl.concat([refused_texts, refused_personal, refused_repeats, refused_alike])
 
 
 def _all_text(exporter: Exporter) -> pl.Expr:
@@ -74,3 +70,30 @@ def _repetition(exporter: Exporter) -> pl.Expr:
         return repeated
     contradicts = pl.col(exporter.target).n_unique().over(identity) > 1
     return pl.when(contradicts).then(pl.lit(Refusal.CONTRADICTORY.value)).otherwise(repeated)
+
+
+def _resembles(rows: pl.DataFrame, exporter: Exporter) -> pl.Series:
+    """Whether a row of the same kind before it says nearly the same.
+
+    Compared are the turn's prompt and what the row makes of it. The conversation before does not count: two turns of one
+    conversation share it. Kinds stay apart, because two texts that differ in little but their verdict teach the most.
+    """
+    texts = rows.select(
+        "kind",
+        text=pl.concat_str(
+            pl.col("_asked"),
+            *(join_texts(_own_part(pl.col(name), dtype), dtype) for name, dtype in exporter.columns.items()),
+            separator="\n",
+            ignore_nulls=True,
+        ),
+    ).with_row_index("position")
+    kept: set[int] = set()
+    for _, same in texts.group_by("kind"):
+        same = same.sort("position")
+        groups = group_near_duplicates(same["text"])
+        kept.update(same["position"].gather(groups.unique()))
+    return pl.Series([position not in kept for position in range(rows.height)], dtype=pl.Boolean)
+
+
+def _own_part(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    return column.list.tail(1) if dtype == MESSAGES else column

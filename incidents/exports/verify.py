@@ -13,9 +13,11 @@ from typing import Any
 from core.clock import to_utc
 from core.errors import ExportError, UsageError
 from core.events import EventStore
+from core.records import RecordStore
 from incidents.exports import EXPORTS
 from incidents.exports.feedback import Recipe, derive
 from incidents.exports.files import render_splits, split_file
+from incidents.exports.ledger import read_earlier
 from incidents.exports.manifest import MANIFEST
 from metrics.query import Query
 
@@ -63,8 +65,8 @@ class VerifyReport:
         return {**asdict(self), "is_intact": self.is_intact, "has_drifted": self.has_drifted}
 
 
-def verify_export(events: EventStore, folder: Path) -> VerifyReport:
-    """Hashes the files of `folder` against its manifest and derives its rows again.
+def verify_export(events: EventStore, folder: Path, *, records: RecordStore) -> VerifyReport:
+    """Hashes the files of `folder` against its manifest and derives its rows again, under the ledger as it is now.
 
     Raises:
         ExportError: The folder has no readable manifest.
@@ -80,7 +82,7 @@ def verify_export(events: EventStore, folder: Path) -> VerifyReport:
     present = {path.name: path for path in folder.iterdir() if path.name != MANIFEST}
     hashes = {name: _hash(path) for name, path in present.items() if name in expected and path.is_file()}
     held = {name: _read_rows(folder / split_file(name)) for name in recipe.split}
-    feedback = derive(events, recipe)
+    feedback = derive(events, recipe, earlier=read_earlier(records))
     derived = {
         name: Counter(file.content.split(b"\n")[:-1])
         for name, file in zip(recipe.split, render_splits(feedback), strict=True)

@@ -123,7 +123,7 @@ def test_sample_rows_are_masked_until_revealed_and_revealing_is_audited(judged_h
 def test_a_set_is_built_listed_and_verified(judged_home: Home) -> None:
     page = press(open_page(), "feedback_build")
     (folder,) = judged_home.settings.exports.iterdir()
-    report = verify_export(judged_home.events, folder)
+    report = verify_export(judged_home.events, folder, records=judged_home.records)
     assert (report.name, report.rows, report.is_intact, report.has_drifted) == ("trl-kto", 20, True, False)
     assert folder.name.startswith("trl-kto-")
     run(page)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,6 +17,14 @@ from ingest.schema import create_tables
 START = datetime.fromisoformat("2026-03-02T09:00")
 LEAD = Actor("lena", Role.LEAD)
 SPLIT = {"train": 0.8, "test": 0.2}
+# Letters alone, because some rows of digits are telephone numbers.
+_LETTERS = str.maketrans("0123456789", "ghijklmnop")
+
+
+def question(request_id: str) -> str:
+    """The prompt of a turn that says nothing else: the words of no two turns resemble each other."""
+    digest = hashlib.sha256(request_id.encode()).hexdigest().translate(_LETTERS)
+    return f"Please answer {request_id}: {digest[:40]}?"
 
 
 @dataclass
@@ -34,7 +43,7 @@ class World:
             "ts": START + timedelta(minutes=self.count),
             "request_id": request_id,
             "conversation_id": f"conversation-{request_id}",
-            "prompt": f"Please answer question {request_id}.",
+            "prompt": question(request_id),
             "response": f"Answer to {request_id}.",
             "outcome": "pass",
         } | facts

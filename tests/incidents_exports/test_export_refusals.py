@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import polars as pl
 import pytest
-from export_world import SPLIT, START, World
+from export_world import SPLIT, START, World, question
 
 from incidents.exports import EXPORTS
 from incidents.exports.exporter import Refusal
@@ -166,9 +166,9 @@ def test_context_comes_from_earlier_turns_as_the_user_saw_them(world: World) -> 
     rows = build(world, "trl-kto").rows
     assert rows["messages"].to_list() == [
         [
-            {"role": "user", "content": "Please answer question one."},
+            {"role": "user", "content": question("one")},
             {"role": "assistant", "content": "Shown one."},
-            {"role": "user", "content": "Please answer question two."},
+            {"role": "user", "content": question("two")},
         ]
     ]
     assert rows["context_ids"].to_list() == [["one"]]

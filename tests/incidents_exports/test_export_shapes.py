@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from export_world import LEAD, World
+from export_world import LEAD, World, question
 from openai.types.chat import ChatCompletionMessageParam
 from pydantic import TypeAdapter
 
@@ -98,7 +98,7 @@ def test_annotation_tools_get_text_and_verdict(
 ) -> None:
     world.turn("a").vote("a", True, category="hate")
     (row,) = rows_of(world, records, tmp_path / "out", name)
-    assert row[text]["text"].startswith("user: Please answer question a.")
+    assert row[text]["text"].startswith(f"user: {question('a')}")
     if name == "label-studio":
         (result,) = row["annotations"][0]["result"]
         assert (result["from_name"], result["to_name"], result["value"]) == (

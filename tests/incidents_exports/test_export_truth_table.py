@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from export_world import SPLIT, World, open_world
+from export_world import SPLIT, World, open_world, question
 
 from incidents.exports import EXPORTS
 from incidents.exports.exporter import REFUSALS
@@ -97,7 +97,7 @@ def test_the_table_is_whole() -> None:
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.number}-{row.verdict}-{row.outcome}-{row.shown}")
 def test_kto(row: Row, sets: dict[str, FeedbackSet]) -> None:
     expected = [
-        {"prompt": f"Please answer question {row.request_id}.", "completion": row.text(name), "label": label}
+        {"prompt": question(row.request_id), "completion": row.text(name), "label": label}
         for name, label in ((row.desirable, True), (row.undesirable, False))
         if name != "-" and name not in REFUSALS
     ]
@@ -109,7 +109,7 @@ def test_preference(row: Row, sets: dict[str, FeedbackSet]) -> None:
     expected = []
     if row.pair not in REFUSALS:
         chosen, rejected = row.pair.split(" > ")
-        prompt = f"Please answer question {row.request_id}."
+        prompt = question(row.request_id)
         expected = [{"prompt": prompt, "chosen": row.text(chosen), "rejected": row.text(rejected)}]
     assert get_texts(sets["trl-preference"], row.request_id) == expected
 

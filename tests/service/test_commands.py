@@ -312,7 +312,7 @@ def test_config__secrets_masked_and_the_source_wins(tmp_path: Path, monkeypatch:
         (("export", "trl-kto"), 2, "--out"),
         (("export", "nosuch", "--out", "set"), 2, "trl-kto"),
         (("export", "trl-kto", "--out", "set", "--split", "half"), 2, "train=0.8"),
-        (("export", "verify"), 2, "export verify DIR"),
+        (("export", "verify"), 2, "folder"),
         (("export", "verify", "nowhere"), 1, "nowhere"),
         (("quarantine", "show", "ffff"), 1, "quarantine list"),
     ],
