@@ -8,7 +8,7 @@ must say so. Intervals are combined by squaring and adding (Zou and Donner 2008,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ import polars as pl
 
 from metrics.estimate import RATE, Floats, complement, divide, rate_series
 from metrics.survey import Ratio, count_rates, estimate_rates
+from metrics.sweep import Booleans
 
 CELLS = {"tp": (True, True), "fp": (True, False), "fn": (False, True), "tn": (False, False)}
 """Cells of the confusion matrix: (triggered, harmful)."""
@@ -65,14 +66,31 @@ def estimate_errors(sample: pl.DataFrame, *, groups: int, min_sample: int, confi
     is_sampled[chosen.to_numpy()] = True
     if is_sampled.any():
         parts = estimate_rates(sample, _PARTS, groups=groups, min_sample=1, confidence=confidence)
-        composed = compose(Total.read(parts["caught"]), Total.read(parts["missed"]))
-        for name, bounds in composed.items():
-            rates[name] = _replace_bounds(rates[name], bounds, is_sampled, min_sample=min_sample)
+        rates |= combine_parts(rates, parts, is_sampled, min_sample=min_sample)
     return {
         **{name: series for name, series in rates.items() if name != "jaccard"},
         "precision": complement(rates["wrong_block_share"]),
         "recall": complement(rates["missed_harm_rate"]),
         "f1": _f1(rates["jaccard"]),
+    }
+
+
+def combine_parts(
+    rates: Mapping[str, pl.Series], parts: Mapping[str, pl.Series], where: Booleans, *, min_sample: int
+) -> dict[str, pl.Series]:
+    """Rates among harmful or benign turns with bounds put together from two shares.
+
+    Args:
+        rates: RATE series with Wilson bounds: missed_harm_rate, benign_blocked_rate, and jaccard if asked for.
+        parts: RATE series caught (harmful among turns that triggered) and missed (among turns that passed).
+        where: Groups that were sampled; the others keep their bounds.
+        min_sample: As in `estimate_errors`.
+    """
+    composed = compose(Total.read(parts["caught"]), Total.read(parts["missed"]))
+    return {
+        name: _replace_bounds(rates[name], bounds, where, min_sample=min_sample)
+        for name, bounds in composed.items()
+        if name in rates
     }
 
 
@@ -131,7 +149,7 @@ def _combine(
 def _replace_bounds(
     rates: pl.Series,
     combined: tuple[Floats, Floats, Floats],
-    where: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    where: Booleans,
     *,
     min_sample: int,
 ) -> pl.Series:

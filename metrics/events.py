@@ -28,6 +28,7 @@ _CHECK_COLUMNS = (
     *CHECK_DIMENSIONS,
     "model",
     "score",
+    "score_kind",
     "threshold",
     "triggered",
     "decision",

@@ -42,6 +42,7 @@ class Query:
         field: What of a vote `agreement` compares.
         pair: Reference and candidate of `shadow`, each `filter_name@version` or a filter's name; None = what runs in
             shadow against what is enforced.
+        budget: Largest benign-blocked rate (0..1) that `thresholds` may recommend; None = it recommends none.
     """
 
     by: tuple[str, ...] = ()
@@ -53,6 +54,7 @@ class Query:
     layers: tuple[str, ...] = DEFAULT_LAYERS
     field: str = "harmful"
     pair: tuple[str, str] | None = None
+    budget: float | None = None
 
     def columns(self) -> frozenset[str]:
         """Every dimension that the question names."""
@@ -91,6 +93,8 @@ def validate(query: Query, *, dimensions: tuple[str, ...], report: str) -> None:
             raise UsageError("Unknown filter", repr(name), f"Valid: {', '.join(DIMENSIONS)}.")
         if name in TIME_DIMENSIONS:
             parse_period(name, value)
+    if query.budget is not None and not 0 <= query.budget <= 1:
+        raise UsageError("Not a budget", f"{query.budget:g}", "It is a share from 0 to 1, e.g. 0.01 for 1 %.")
     if query.since is not None and query.until is not None and query.since >= query.until:
         raise UsageError("The window is empty", f"{query.since} to {query.until}", "Let it end after it starts.")
 

@@ -1,15 +1,17 @@
-"""Histograms of filters' scores, counted in the store."""
+"""Filters' scores: histograms counted in the store, and the thresholds that a scale offers."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import ibis
+import numpy as np
 import polars as pl
 from ibis.expr.types import Table
 
 from core.events import EventStore
 from metrics.consensus import consensus
+from metrics.estimate import Floats
 from metrics.events import checks, fetch
 from metrics.query import Query
 
@@ -24,7 +26,17 @@ COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     "harmful": pl.Int64,
     "benign": pl.Int64,
     "threshold": pl.Float64,
+    "score_kind": pl.String,
 }
+
+
+STEPS = 50
+"""Steps of the grid of thresholds where a filter's scores are not few."""
+ORDINAL_NAMES = ("none", "low", "medium", "high")
+"""Levels of the ordinal scales that formats yield (Bedrock's confidence, Gemini's probability, Azure OpenAI's severity)."""
+_ORDINAL_TOP = float(len(ORDINAL_NAMES) - 1)
+_SEVERITY_TOP = 7.0
+"""Azure AI Content Safety: 0, 2, 4, 6, or 0 to 7 when asked for eight levels."""
 
 
 def score_histogram(events: EventStore, query: Query, *, bins: int = 20) -> pl.DataFrame:
@@ -37,8 +49,8 @@ def score_histogram(events: EventStore, query: Query, *, bins: int = 20) -> pl.D
 
     Returns:
         filter_name, filter_version, bin (0 first), low, high (the bin's bounds on the filter's scale), checks,
-        triggered, harmful and benign (checks whose turn has that verdict), threshold (the newest one logged), in
-        order. Empty bins have no row.
+        triggered, harmful and benign (checks whose turn has that verdict), threshold (the newest one logged),
+        score_kind, in order. Empty bins have no row.
     """
     backend = events.backend()
     table = checks(backend, replace(query, by=()))
@@ -61,6 +73,7 @@ def score_histogram(events: EventStore, query: Query, *, bins: int = 20) -> pl.D
         least=binned.least.min(),
         most=binned.most.max(),
         threshold=binned.newest_threshold.max(),
+        score_kind=binned.score_kind.max(),
         checks=binned.count(),
         **{
             name: condition.fill_null(False).cast("int64").sum().cast("int64")
@@ -101,3 +114,38 @@ def _with_bounds(rows: pl.DataFrame, bins: int) -> pl.DataFrame:
         .sort("filter_name", "filter_version", "bin", nulls_last=True)
         .select(pl.col(name).cast(dtype) for name, dtype in COLUMNS.items())
     )
+
+
+def pick_thresholds(values: Floats, kind: str | None) -> Floats:
+    """Thresholds to choose between on one filter's scale, rising.
+
+    Args:
+        values: The distinct scores that it gave, rising; at least one.
+        kind: Their kind (`score_kind` of a check).
+
+    Returns:
+        Every level of an ordinal or severity scale, those that nothing reached too; scores themselves where they are few;
+        else an even grid over 0..1, over -1..1 (margins; it holds 0), or over what was seen.
+    """
+    low, high = float(values[0]), float(values[-1])
+    is_whole = bool((values == np.floor(values)).all()) and low >= 0
+    if kind == "ordinal" and is_whole:
+        return np.arange(max(high, _ORDINAL_TOP) + 1.0)
+    if kind == "severity" and is_whole and high <= _SEVERITY_TOP:
+        # Four levels (0, 2, 4, 6) unless an odd one says that there are eight.
+        return np.arange(0.0, _SEVERITY_TOP + 1.0, 1.0 if (values % 2).any() else 2.0)
+    if len(values) <= STEPS + 1:
+        return values
+    if low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
+    elif low >= -1 and high <= 1:
+        low, high = -1.0, 1.0
+    # Rounded, so that 0.3 is 0.3 and meets scores logged as such.
+    return np.round(np.linspace(low, high, STEPS + 1), 10)
+
+
+def name_level(value: float, kind: str | None) -> str:
+    """A score for people: `0.65`; of an ordinal scale of four levels with its word, `2 (medium)`."""
+    words = f"{value:g}"
+    is_level = kind == "ordinal" and value in range(len(ORDINAL_NAMES))
+    return f"{words} ({ORDINAL_NAMES[int(value)]})" if is_level else words

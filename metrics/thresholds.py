@@ -11,15 +11,15 @@ from ibis.backends import BaseBackend
 from ibis.expr.types import Table
 
 from core.errors import UsageError
-from metrics.confusion import add_flags, estimate_errors
-from metrics.estimate import Floats
+from metrics.confusion import combine_parts
+from metrics.estimate import RATE, Floats, complement
 from metrics.events import checks, fetch, turns
 from metrics.query import CHECK_DIMENSIONS, TURN_DIMENSIONS, Query
 from metrics.report import Report
 from metrics.reviews import add_conversation, complete_design, fetch_verdicts, keep_labelled, number_groups
+from metrics.scores import pick_thresholds
+from metrics.sweep import Sweep
 
-STEPS = 50
-"""Steps of the grid where a filter's scores are not few."""
 _RATES = ("precision", "recall", "benign_blocked_rate")
 
 
@@ -30,7 +30,7 @@ def compute(backend: BaseBackend, query: Query) -> pl.DataFrame:
         UsageError: A group mixes the scores of several filters or versions.
     """
     scored = _scored_turns(backend, query)
-    found = fetch(backend, scored.group_by(*query.by, "score").agg(turns=scored.count(), scales=scored.scale.nunique()))
+    found = fetch(backend, scored.group_by(*query.by, "score").agg(turns=scored.count(), kind=scored.kind.max()))
     _check_one_scale(backend, scored, query)
     groups, numbered = number_groups(found, query.by)
     if found.is_empty():
@@ -43,13 +43,48 @@ def compute(backend: BaseBackend, query: Query) -> pl.DataFrame:
         rows = rows.join(known, on=list(query.by), how="left", nulls_equal=True, maintain_order="left")
     else:
         rows = rows.join(known, how="cross", maintain_order="left")
+    length = None if query.since is None or query.until is None else query.until - query.since
+    days = pl.max_horizontal(pl.lit(length) if length else pl.col("last") - pl.col("first"), pl.duration(minutes=1))
+    upper = rates["benign_blocked_rate"].struct.field("high")
     return rows.select(
         *query.by,
         "threshold",
         "triggers",
         *(rates[name].alias(name) for name in _RATES),
         (pl.col("turns") - pl.col("scored")).clip(lower_bound=0).alias("unknown"),
+        triggers_per_day=pl.col("triggers") / (days.dt.total_microseconds() / _DAY_US),
+        within_budget=pl.Series([None] * rows.height, dtype=pl.Boolean)
+        if query.budget is None
+        else upper <= query.budget,
     )
+
+
+def find_smallest(rows: pl.DataFrame) -> float | None:
+    """The smallest threshold within the budget, of one group's rows; None where none is known to be."""
+    within = rows.filter(pl.col("within_budget"))["threshold"]
+    return float(within.min()) if len(within) else None  # type: ignore[arg-type]  # a column of floats
+
+
+def remark(backend: BaseBackend, query: Query) -> list[str]:
+    """Names the smallest threshold within the budget, for each group."""
+    if query.budget is None:
+        return []
+    rows = compute(backend, query)
+    parts = rows.partition_by(query.by, maintain_order=True) if query.by else [rows]
+    notes = []
+    for part in parts:
+        if part.is_empty():
+            continue
+        smallest = find_smallest(part)
+        found = (
+            "no threshold is known to keep"
+            if smallest is None
+            else f"{smallest:g} is the smallest threshold that keeps"
+        )
+        words = f"{found} the benign-blocked rate within {query.budget:.4g}: its interval's upper bound counts."
+        names = ", ".join(str(value) for value in part.select(query.by).row(0)) if query.by else ""
+        notes.append(f"{names}: {words}" if names else words[0].upper() + words[1:])
+    return notes
 
 
 def _scored_turns(backend: BaseBackend, query: Query) -> Table:
@@ -58,7 +93,11 @@ def _scored_turns(backend: BaseBackend, query: Query) -> Table:
     table = table.filter(table.score.notnull(), ~table.score.isnan(), ~table.score.isinf())
     scale = ibis.coalesce(table.filter_name, "") + ibis.literal("@") + ibis.coalesce(table.filter_version, "")
     return table.group_by(*query.by, "request_id").agg(
-        score=table.score.max(), scale=scale.min(), last_scale=scale.max(), at=table.ts.min()
+        score=table.score.max(),
+        kind=table.score_kind.max(),
+        scale=scale.min(),
+        last_scale=scale.max(),
+        at=table.ts.min(),
     )
 
 
@@ -82,7 +121,8 @@ def _grid(scores: pl.DataFrame, group: int) -> pl.DataFrame:
     """Thresholds of one group with the turns whose score reaches each: group, threshold, triggers."""
     own = scores.filter(pl.col("group") == group).sort("score")
     values, turns_at = own["score"].to_numpy(), own["turns"].to_numpy()
-    thresholds = _pick_thresholds(values)
+    kinds = own["kind"].drop_nulls().unique().sort().to_list()
+    thresholds = pick_thresholds(values, kinds[0] if len(kinds) == 1 else None)
     reached = turns_at[::-1].cumsum()[::-1]
     places = np.searchsorted(values, thresholds, side="left")
     triggers = np.append(reached, 0)[places]
@@ -90,15 +130,6 @@ def _grid(scores: pl.DataFrame, group: int) -> pl.DataFrame:
         {"group": [group] * len(thresholds), "threshold": thresholds, "triggers": triggers},
         schema=_empty_grid().schema,
     )
-
-
-def _pick_thresholds(values: Floats) -> Floats:
-    """The scores themselves where they are few (ordinal ones keep their own steps), else an even grid over them."""
-    if len(values) <= STEPS + 1:
-        return values
-    low, high = (0.0, 1.0) if values[0] >= 0 and values[-1] <= 1 else (float(values[0]), float(values[-1]))
-    # Rounded, so that 0.3 is 0.3 and meets scores logged as such.
-    return np.round(np.linspace(low, high, STEPS + 1), 10)
 
 
 def _empty_grid() -> pl.DataFrame:
@@ -119,26 +150,65 @@ def _error_rates(
         reviewed = reviewed.join(groups, on=list(query.by), nulls_equal=True)
     else:
         reviewed = reviewed.with_columns(group=pl.lit(0, dtype=pl.Int64))
-    numbered = rows.select("group", "threshold", number=pl.int_range(pl.len(), dtype=pl.Int64))
-    sample = (
-        reviewed.join(numbered, on="group")
-        .with_columns(
-            triggered=pl.col("score") >= pl.col("threshold"),
-            conversation_id=pl.coalesce("conversation_id", "label_conversation_id"),
+    sample = reviewed.with_columns(conversation_id=pl.coalesce("conversation_id", "label_conversation_id"))
+    sweep = Sweep(complete_design(sample.drop("label_conversation_id"), verdicts))
+    parts = [
+        sweep_errors(sweep, group, part["threshold"].to_numpy(), query)
+        for (group,), part in rows.group_by("group", maintain_order=True)
+        if isinstance(group, int)
+    ]
+    if not parts:
+        return {name: pl.Series([], dtype=RATE) for name in _RATES}
+    return {name: pl.concat([part[name] for part in parts]) for name in _RATES}
+
+
+def sweep_errors(sweep: Sweep, group: int, thresholds: Floats, query: Query) -> dict[str, pl.Series]:
+    """Error rates of one filter at every threshold.
+
+    Args:
+        sweep: Reviewed turns with the columns score, harmful and group.
+        group: The rows that count.
+        thresholds: Scores from which a turn triggers.
+        query: Gives the minimum sample and the level.
+
+    Returns:
+        RATE series by name: precision, recall, benign_blocked_rate, missed_harm_rate.
+    """
+    rows = sweep.rows
+    is_inside = (rows["group"] == group).to_numpy()
+    harmful = (rows["harmful"].fill_null(value=False).to_numpy() & is_inside)[:, None]
+    inside = is_inside[:, None]
+    triggered = inside & (rows["score"].fill_null(float("nan")).to_numpy()[:, None] >= thresholds)
+    kinds = {
+        "wrong_block_share": (~harmful, triggered),
+        "benign_blocked_rate": (triggered, (inside & ~harmful) & np.ones_like(triggered)),
+        "missed_harm_rate": (~triggered, harmful & np.ones_like(triggered)),
+        "caught": (harmful, triggered),
+        "missed": (harmful, inside & ~triggered),
+    }
+    found = {
+        name: sweep.rates(
+            *masks,
+            min_sample=1 if name in ("caught", "missed") else query.min_sample,
+            confidence=query.confidence,
+            is_counted=name in ("benign_blocked_rate", "missed_harm_rate"),
         )
-        .drop("group", "threshold", "label_conversation_id")
-        .rename({"number": "group"})
-    )
-    return estimate_errors(
-        complete_design(add_flags(sample), verdicts),
-        groups=rows.height,
-        min_sample=query.min_sample,
-        confidence=query.confidence,
-    )
+        for name, masks in kinds.items()
+    }
+    probability = rows["inclusion_probability"].to_numpy()[is_inside]
+    is_sampled = np.full(len(thresholds), bool(probability.size) and probability.min() < 1)
+    if is_sampled.any():
+        found |= combine_parts(found, found, is_sampled, min_sample=query.min_sample)
+    return {
+        "precision": complement(found["wrong_block_share"]),
+        "recall": complement(found["missed_harm_rate"]),
+        "benign_blocked_rate": found["benign_blocked_rate"],
+        "missed_harm_rate": found["missed_harm_rate"],
+    }
 
 
 def _count_turns(backend: BaseBackend, query: Query, scored: Table) -> pl.DataFrame:
-    """Per group: `turns` of the time that its scores span, and `scored`, those of them that have one."""
+    """Per group: `turns` of the time that its scores span (`first`, `last`), and `scored`, those of them that have one."""
     keys = [name for name in query.by if name in TURN_DIMENSIONS]
     every = turns(backend, replace(query, by=(), filters=query.without(*CHECK_DIMENSIONS)))
     every = every.select(turn_ts="ts", **{f"turn_{name}": name for name in keys})
@@ -147,9 +217,17 @@ def _count_turns(backend: BaseBackend, query: Query, scored: Table) -> pl.DataFr
     )
     is_near = [every.turn_ts >= spans["first"] - _MARGIN, every.turn_ts <= spans["last"] + _MARGIN]
     joined = spans.left_join(every, is_near + [spans[name].identical_to(every[f"turn_{name}"]) for name in keys])
-    return fetch(backend, joined.aggregate(by=list(query.by), turns=joined.turn_ts.count(), scored=joined.scored.max()))
+    counts = joined.aggregate(
+        by=list(query.by),
+        turns=joined.turn_ts.count(),
+        scored=joined.scored.max(),
+        first=joined["first"].min(),
+        last=joined["last"].max(),
+    )
+    return fetch(backend, counts)
 
 
+_DAY_US = 86_400_000_000
 # A turn's own time may differ from that of its checks.
 _MARGIN = ibis.interval(minutes=5)
 
@@ -168,7 +246,10 @@ REPORT = Report(
         "recall": "triggered / harmful, among harmful turns with a score",
         "benign_blocked_rate": "triggered / benign, among benign turns with a score",
         "unknown": "turns of the same time without a score, such as those that an earlier layer stopped",
+        "triggers_per_day": "triggers / days of the window; of an open one, from the first score to the last",
+        "within_budget": "the upper bound of benign_blocked_rate is at most `--budget`; null without one, or without a bound",
     },
     dimensions=(*CHECK_DIMENSIONS, *TURN_DIMENSIONS, "hour", "day"),
     compute=compute,
+    remark=remark,
 )

@@ -20,7 +20,7 @@ from ibis.expr.types import BooleanValue, Table
 
 from core.errors import UsageError
 from core.events import EventStore
-from metrics.events import fetch
+from metrics.events import fetch, within
 from metrics.query import Query
 from metrics.reviews import add_conversation, complete_design, fetch_verdicts, keep_labelled, pick_verdicts
 from metrics.survey import Ratio, estimate_rates
@@ -218,6 +218,15 @@ def explain_check(checked: Mapping[str, Any]) -> str:
             )
 
 
+def count_moves(events: EventStore, query: Query, change: FilterChange) -> tuple[int, int]:
+    """Turns of the query's window that would trigger no more, and those that newly would."""
+    backend = events.backend()
+    moves = _moved_within(backend, query, change)
+    counts = fetch(backend, moves.aggregate(spared=_count(moves.was), added=_count(~moves.was)))
+    spared, added = counts.select(pl.all().fill_null(0)).row(0)
+    return int(spared), int(added)
+
+
 def list_moves(events: EventStore, query: Query, change: FilterChange, *, limit: int = LISTED) -> pl.DataFrame:
     """Turns of the query's window that the change decides otherwise, harmful ones first, then benign, then not judged, each newest first.
 
@@ -232,11 +241,7 @@ def list_moves(events: EventStore, query: Query, change: FilterChange, *, limit:
         (null = not judged).
     """
     backend = events.backend()
-    moves = _moves(backend, change)
-    for bound, is_inside in ((query.since, moves["at"].__ge__), (query.until, moves["at"].__lt__)):
-        if bound is not None:
-            moves = moves.filter(is_inside(bound))
-    moves = moves.filter(moves.was != moves.becomes)
+    moves = _moved_within(backend, query, change)
     verdicts = pick_verdicts(fetch_verdicts(backend), change.filter_name).select("request_id", "harmful")
     known = ibis.memtable(verdicts)
     listed = moves.left_join(known, "request_id").drop("request_id_right")
@@ -248,6 +253,11 @@ def list_moves(events: EventStore, query: Query, change: FilterChange, *, limit:
     return rows.sort("spared", "place", descending=[True, False]).select(
         "at", "request_id", "spared", "score", "harmful"
     )
+
+
+def _moved_within(backend: BaseBackend, query: Query, change: FilterChange) -> Table:
+    moves = within(_moves(backend, change), "at", query.since, query.until)
+    return moves.filter(moves.was != moves.becomes)
 
 
 def _count(condition: BooleanValue) -> ibis.expr.types.IntegerValue:
@@ -271,12 +281,15 @@ def _moves(backend: BaseBackend, change: FilterChange) -> Table:
     checks = backend.table("checks")
     own = checks.filter(
         checks.filter_name == change.filter_name,
-        checks.mode == "enforce",
         checks.status.isin(("ok", "undecided")),
         checks.request_id.notnull(),
     )
-    if change.filter_version is not None:
-        own = own.filter(own.filter_version == change.filter_version)
+    # A named version may be one that runs in shadow, whose verdicts are as good for a what-if.
+    own = (
+        own.filter(own.mode == "enforce")
+        if change.filter_version is None
+        else own.filter(own.filter_version == change.filter_version)
+    )
     moved = _move_threshold(own, change.threshold) if change.threshold is not None else _exclude(backend, own, change)
     mine = checks.filter_name == change.filter_name
     if change.rule_id is not None:

@@ -22,6 +22,9 @@ def print_report(
     pair: Annotated[
         tuple[str, str] | None, typer.Option(help="shadow: reference and candidate, each filter_name@version.")
     ] = None,
+    budget: Annotated[
+        float | None, typer.Option(help="thresholds: largest benign-blocked rate, a share such as 0.01.")
+    ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -32,7 +35,7 @@ def print_report(
 
     with opened_home(home) as opened:
         query = build_query(opened.settings, since=since, until=until, filters=filters, by=by)
-        document: Any = run_home_report(opened, name, replace(query, field=field, pair=pair)).to_json()
+        document: Any = run_home_report(opened, name, replace(query, field=field, pair=pair, budget=budget)).to_json()
 
     def show(out: TextIO) -> None:
         render.print_rows(document["rows"], out, title=name)

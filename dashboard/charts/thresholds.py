@@ -42,9 +42,10 @@ def build_rates_by_threshold(
         x=x, y=alt.Y("low:Q", title=None, axis=_PERCENT, scale=alt.Scale(domain=[0, 1])), y2="high:Q", color=colour
     )
     line = base.mark_line(strokeWidth=2).encode(x=x, y="estimate:Q", color=colour)
-    marks = [band, line, *_rule(chosen, "chosen", dash=[1, 0])]
+    is_raised = current is None or current <= chosen
+    marks = [band, line, *_rule(chosen, "chosen", dash=[1, 0], is_right=is_raised)]
     if current is not None and current != chosen:
-        marks += _rule(current, "in force", dash=[5, 3])
+        marks += _rule(current, "in force", dash=[5, 3], is_right=not is_raised)
     words = f"share of reviewed turns with 95 % band · chosen {chosen:g}"
     return compose(*marks, title=title, subtitle=words, description=f"{title}: {words}", height=height)
 
@@ -106,12 +107,20 @@ def _stack(frame: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(parts).drop_nulls()
 
 
-def _rule(at: float, words: str, *, dash: list[int]) -> list[alt.Chart]:
+def _rule(at: float, words: str, *, dash: list[int], is_right: bool) -> list[alt.Chart]:
+    """A vertical line with its words, to the right of it or to the left, so that two lines' words never meet."""
     rows = pl.DataFrame({"threshold": [at], "words": [words]})
     rule = alt.Chart(rows).mark_rule(color=GREY, strokeDash=dash, strokeWidth=1.5).encode(x="threshold:Q")
     label = (
         alt.Chart(rows)
-        .mark_text(align="left", dx=4, baseline="top", fontSize=12, color=GREY, y=2)
+        .mark_text(
+            align="left" if is_right else "right",
+            dx=4 if is_right else -4,
+            baseline="top",
+            fontSize=12,
+            color=GREY,
+            y=2,
+        )
         .encode(x="threshold:Q", text="words:N")
     )
     return [rule, label]

@@ -5,16 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-import polars as pl
 import streamlit as st
 
 from core.clock import now
 from core.errors import AppError, UsageError
 from dashboard import data, state
-from dashboard.components.conversation import render_chosen
+from dashboard.components.moves import render_moves
 from dashboard.components.workbench_evidence import Rule
 from dashboard.text import inert, plain
-from dashboard.theme import MISSING, format_count, format_interval, format_percent, localise
+from dashboard.theme import MISSING, format_count, format_interval, format_percent
 from incidents.proposals import add_proposal
 from metrics.query import Query
 from metrics.whatif import (
@@ -24,7 +23,6 @@ from metrics.whatif import (
     FilterChange,
     check_change,
     explain_check,
-    list_moves,
     validate_change,
 )
 
@@ -162,40 +160,6 @@ def render_finding(checked: dict[str, Any], *, key: str) -> None:
             with st.container(border=True, gap="xsmall", width=170, height="stretch"):
                 st.metric(name, value if isinstance(value, str) else format_count(value))
                 st.caption(basis)
-
-
-def render_moves(change: FilterChange, query: Query, *, key: str) -> None:
-    """Draws the turns that a change decides otherwise, harmful ones first, each with its conversation."""
-    rows = data.read(list_moves, query, change)
-    if rows.is_empty():
-        st.caption("No turn of this window would be decided otherwise.")
-        return
-    zone = data.zone()
-    direction = pl.when("spared").then(pl.lit("no longer triggers")).otherwise(pl.lit("newly triggers"))
-    verdict = pl.col("harmful").replace_strict({True: "harmful", False: "benign"}, default="not judged")
-    event = st.dataframe(
-        localise(rows, zone).with_columns(
-            verdict=verdict,
-            direction=direction,
-            request_id=pl.col("request_id").map_elements(plain, return_dtype=pl.String),
-        ),
-        key=key,
-        hide_index=True,
-        height=min(38 + 35 * rows.height, 320),
-        on_select="rerun",
-        selection_mode="single-row",
-        placeholder=MISSING,
-        alt="Turns that would be decided otherwise, without texts",
-        column_order=["verdict", "direction", "at", "request_id", *(["score"] if change.threshold is not None else [])],
-        column_config={
-            "verdict": st.column_config.TextColumn("People's verdict", width=115),
-            "direction": st.column_config.TextColumn("Change", width=130),
-            "at": st.column_config.DatetimeColumn(f"Time ({zone.key})", format="YYYY-MM-DD HH:mm", width=130),
-            "request_id": st.column_config.TextColumn("Turn"),
-            "score": st.column_config.NumberColumn("Score", format="%.4g", width=70),
-        },
-    )
-    render_chosen(rows, event["selection"]["rows"], time_column="at")
 
 
 def _render_recording(change: FilterChange) -> None:

@@ -69,5 +69,24 @@ def test_the_slider_moves_the_numbers(sample_home: Home) -> None:
     assert numbers["Recall"].value == "100 %"
 
 
+def test_the_turns_that_flip_are_listed(sample_home: Home) -> None:
+    app = open_section("Thresholds")
+    assert "No turn of this window would be decided otherwise." in words(app)
+    app.select_slider[0].set_value(0.1).run()
+    assert "0 turns would trigger no more, 570 newly; the first 200 of each are listed." in words(app)
+    assert set(app.dataframe[0].value["direction"]) == {"newly triggers"}
+
+
+def test_the_slider_moves_to_the_smallest_threshold_within_the_budget(sample_home: Home) -> None:
+    app = open_section("Thresholds")
+    app.number_input(key="threshold_budget").set_value(4.0).run()
+    app.select_slider[0].set_value(0.1).run()
+    assert "0.9 is the smallest threshold" in words(app)
+    app.button(key="threshold_to_budget").click().run()
+    assert app.select_slider[0].value == 0.9
+    app.number_input(key="threshold_budget").set_value(0.0).run()
+    assert "No threshold is known to keep" in words(app)
+
+
 def test_shadow_says_that_nothing_ran_beside(sample_home: Home) -> None:
     assert "No filter ran in shadow" in words(open_section("Shadow"))
