@@ -23,8 +23,8 @@ from dashboard import lists
 from dashboard.state import WINDOWS, View
 from dashboard.theme import format_duration, format_time, format_window, get_zone
 from incidents import cases
-from incidents.alerts import desk
-from incidents.enums import CaseState
+from incidents.alerts import attention, desk
+from incidents.enums import AlertState, CaseState
 from incidents.people import SYSTEM, Actor
 from incidents.views import CaseView
 from ingest.schema import get_data_version, has_demo_data
@@ -196,7 +196,7 @@ def count_waiting() -> dict[str, int]:
     home_path = str(get_home().settings.home)
     counts = _count_cases(home_path)
     waiting = counts.get(CaseState.OPEN.value, 0) + counts.get(CaseState.ESCALATED.value, 0)
-    return {"triage": waiting, "incidents": _count_firing(home_path)}
+    return {"triage": waiting, "incidents": sum(view.state is AlertState.FIRING for view in list_alerts())}
 
 
 def list_escalated(actor: Actor) -> list[CaseView]:
@@ -219,7 +219,26 @@ def find_what_needs_a_person(query: Query, escalated: list[CaseView]) -> list[Fi
     free = [case.escalated_at or case.opened_at for case in escalated if not case.is_held(at)]
     waiting = Waiting(len(free), max(0.0, (at - min(free)).total_seconds())) if free else None
     findings = read(compute_headline, query, at=at, waiting=waiting)
-    return [finding for finding in findings if not (is_new and finding.kind is Kind.MOVED)]
+    others = [finding for finding in findings if not (is_new and finding.kind is Kind.MOVED)]
+    names = query.alternatives().get("filter_name")
+    alerts = [
+        view
+        for view in list_alerts()
+        if (query.until is None or (view.fired_at or at) <= query.until)
+        and (names is None or view.filter_name is None or view.filter_name in names)
+    ]
+    return attention.put_first(attention.describe_firing(alerts), others)
+
+
+def list_alerts() -> list[desk.AlertView]:
+    """Every alert, those that are over included; at most two seconds old."""
+    return _list_alerts(str(get_home().settings.home))
+
+
+def describe_last_alarm() -> str:
+    """When the last alarm was raised, as a sentence; "" if none ever was."""
+    fired = [view.fired_at for view in list_alerts() if view.fired_at]
+    return f"Last alarm {format_duration((now() - max(fired)).total_seconds())} ago." if fired else ""
 
 
 def judge_before(query: Query) -> dict[str, Any] | None:
@@ -244,5 +263,5 @@ def _count_cases(home_path: str) -> dict[str, int]:  # noqa: ARG001 - part of th
 
 
 @st.cache_data(ttl=2, max_entries=4, show_spinner=False)
-def _count_firing(home_path: str) -> int:  # noqa: ARG001 - part of the cache key
-    return desk.count_firing(get_home().records, actor=SYSTEM, at=now())
+def _list_alerts(home_path: str) -> list[desk.AlertView]:  # noqa: ARG001 - part of the cache key
+    return desk.list_alerts(get_home().records, actor=SYSTEM, at=now(), with_ok=True)

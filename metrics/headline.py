@@ -33,11 +33,12 @@ _LEAST_LAG = timedelta(minutes=10)
 class Kind(IntEnum):
     """What a finding is about; the order is the ranking."""
 
-    STOPPED = 0
-    SILENT = 1
-    LAGGING = 2
-    MOVED = 3
-    WAITING = 4
+    ALERT = 0
+    STOPPED = 1
+    SILENT = 2
+    LAGGING = 3
+    MOVED = 4
+    WAITING = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class Finding:
         source: The source, if it is about one.
         evidence: The numbers behind it, by name.
         weight: Strength of the evidence within its kind; larger is stronger.
+        alert_kind: What the alert watches, if it is one.
     """
 
     kind: Kind
@@ -68,6 +70,7 @@ class Finding:
     source: str | None
     evidence: dict[str, float]
     weight: float
+    alert_kind: str = ""
 
     def sentence(self) -> str:
         """The parts as plain text."""

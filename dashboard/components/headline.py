@@ -12,6 +12,7 @@ from metrics.headline import Finding, Kind, Name, summarize
 
 SHOWN = 3
 ICONS: Mapping[Kind, str] = {
+    Kind.ALERT: ":material/notifications_active:",
     Kind.STOPPED: ":material/power_off:",
     Kind.SILENT: ":material/volume_off:",
     Kind.LAGGING: ":material/hourglass_bottom:",
@@ -21,12 +22,17 @@ ICONS: Mapping[Kind, str] = {
 FALLING = ":material/trending_down:"
 
 
-def render_headline(findings: Sequence[Finding]) -> None:
-    """Draws the summary and the most urgent findings, each with the way to what is behind it."""
+def render_headline(findings: Sequence[Finding], *, last_alarm: str = "") -> None:
+    """Draws the summary and the most urgent findings, each with the way to what is behind it.
+
+    Args:
+        findings: Most urgent first.
+        last_alarm: When the last alarm was, as a sentence of our own, for when there is nothing to say.
+    """
     # One container, so that more or fewer findings do not move the identity of what follows.
     with st.container(key="headline", gap="xsmall"):
         if not findings:
-            st.markdown(f"#### :green[:material/check_circle:] {summarize([])}")
+            st.markdown(f"#### :green[:material/check_circle:] {summarize([])} {last_alarm}".rstrip())
             return
         st.markdown(f"#### {summarize(list(findings))}")
         for finding in findings[:SHOWN]:
@@ -58,7 +64,16 @@ def _render_finding(finding: Finding) -> None:
     words, link = st.columns([6, 1], vertical_alignment="center", gap="small")
     words.markdown(format_finding(finding))
     with link:
-        if finding.filter_name:
+        if finding.alert_kind == "wrong_blocks":
+            st.page_link(
+                get_path("quality"),
+                label="Open the workbench",
+                icon=":material/arrow_forward:",
+                query_params={"section": "Over-blocking", "filter": finding.filter_name or ""},
+            )
+        elif finding.kind is Kind.ALERT:
+            st.page_link(get_path("incidents"), label="See the alert", icon=":material/arrow_forward:")
+        elif finding.filter_name:
             st.page_link(
                 get_path("filters"),
                 label="See the filter",

@@ -48,7 +48,7 @@ with loading("overview", height=700):
         min_sample=query.min_sample,
     )
 
-render_headline(findings)
+render_headline(findings, last_alarm=data.describe_last_alarm())
 render_tiles(tiles, evaluated_share=overview.coverage["evaluated_share"])
 
 reason = data.explain_empty(view)

@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from core.clock import EPOCH
@@ -95,17 +94,6 @@ def list_alert_events(records: RecordStore, alert_id: str, *, actor: Actor) -> l
     query = select(AlertEvent).where(AlertEvent.alert_id == alert_id).order_by(col(AlertEvent.event_id).desc())
     with records.session() as session:
         return list(session.exec(query))
-
-
-def count_firing(records: RecordStore, *, actor: Actor, at: datetime) -> int:
-    """Alerts that fire and that nobody silenced."""
-    actor.require(Role.VIEWER)
-    query = select(sa.func.count()).where(
-        AlertRow.state == AlertState.FIRING.value,
-        sa.or_(col(AlertRow.silenced_until).is_(None), col(AlertRow.silenced_until) <= at),
-    )
-    with records.session() as session:
-        return session.exec(query).one()
 
 
 def acknowledge_alert(records: RecordStore, alert_id: str, *, actor: Actor, at: datetime) -> None:

@@ -12,6 +12,7 @@ from test_pages import open_page, words
 from core.clock import now
 from core.errors import AccessError
 from core.events import Connection
+from dashboard import data
 from dashboard.components.alert_list import link_params
 from dashboard.navigation import PAGES
 from incidents.alerts import desk
@@ -111,7 +112,25 @@ def test_who_may_not_silence_is_told_so(empty_home: Home, monkeypatch: pytest.Mo
 
 
 def test_the_navigation_counts_what_fires(empty_home: Home) -> None:
-    from dashboard import data
-
     raise_alerts(empty_home)
     assert data.count_waiting()["incidents"] == 4
+
+
+def test_the_overview_says_first_what_fires(sample_home: Home) -> None:
+    raise_alerts(sample_home)
+    app = open_page(PAGES["overview"])
+    said = words(app)
+    assert "**toxicity** failed in" in said
+    assert "and 1 more alert" in said
+    assert "<img" not in said.replace("\\<", "")
+    filtered = words(open_page(PAGES["overview"], filter="toxicity"))
+    assert filtered.count("and 1 more alert") == 1
+
+
+def test_the_overview_says_when_the_last_alarm_was(sample_home: Home) -> None:
+    raise_alerts(sample_home)
+    for view in desk.list_alerts(sample_home.records, actor=SYSTEM, at=now()):
+        until = now() + timedelta(hours=1)
+        desk.silence_alert(sample_home.records, view.alert_id, actor=SYSTEM, until=until, reason="known", at=now())
+    said = words(open_page(PAGES["overview"], filter="toxicity"))
+    assert "Nothing needs a person. Last alarm " in said

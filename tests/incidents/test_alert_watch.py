@@ -33,6 +33,10 @@ def fire(house: House, *rules: AlertRule) -> datetime:
     return end
 
 
+def count_firing(house: House, at: datetime) -> int:
+    return sum(view.state is AlertState.FIRING for view in desk.list_alerts(house.records, actor=ANA, at=at))
+
+
 def test_a_breach_fires_once_with_its_numbers(house: House) -> None:
     put_hours(house.events, [10, 10])
     end = put_hours(house.events, [10], errors=1000, start=START + 2 * HOUR)
@@ -113,9 +117,9 @@ def test_an_alert_of_a_rule_that_is_switched_off_ends(house: House) -> None:
 def test_an_alert_about_a_filter_that_was_removed_ends_after_two_days(house: House) -> None:
     end = fire(house)
     evaluate(house, end + 48 * HOUR, ERRORS)
-    assert desk.count_firing(house.records, actor=ANA, at=end) == 1
+    assert count_firing(house, end) == 1
     evaluate(house, end + 49 * HOUR, ERRORS)
-    assert desk.count_firing(house.records, actor=ANA, at=end) == 0
+    assert count_firing(house, end) == 0
 
 
 def test_people_take_up_and_silence_and_the_audit_knows(house: House) -> None:
@@ -131,11 +135,11 @@ def test_people_take_up_and_silence_and_the_audit_knows(house: House) -> None:
         "lea",
         "known",
     )
-    assert desk.count_firing(house.records, actor=ANA, at=end) == 0
+    assert count_firing(house, end) == 0
     # A silence does not stop the clock, and it ends by itself.
     assert desk.get_alert(house.records, view.alert_id, actor=ANA, at=until).state is AlertState.FIRING
     desk.silence_alert(house.records, view.alert_id, actor=LEA, until=None, reason="", at=end)
-    assert desk.count_firing(house.records, actor=ANA, at=end) == 1
+    assert count_firing(house, end) == 1
     actions = [event.action for event in desk.list_alert_events(house.records, view.alert_id, actor=ANA)]
     assert actions == ["unsilence", "silence", "acknowledge", "fire"]
     assert find_tampering(house.records) is None
