@@ -40,6 +40,7 @@ from service.invocation import (
     waiting,
 )
 from service.loop_commands import check_regressions, close_loop
+from service.notify_commands import notify_app
 from service.options import HomeOption, JsonOption, SeedOption
 from service.proposal_commands import proposals_app
 from service.quarantine_commands import quarantine_app
@@ -73,6 +74,7 @@ GROUPS = {
     "stress": stress_app,
     "alerts": alerts_app,
     "incidents": incidents_app,
+    "notify": notify_app,
     "proposals": proposals_app,
     "cases": cases_app,
     "export": export_app,

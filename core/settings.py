@@ -5,24 +5,30 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, TypeGuard, get_args
+from typing import Annotated, Any, Literal, Protocol, Self, TypeGuard, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from sqlalchemy import make_url
 
 from core.errors import ConfigError
+from core.section import Section
+from core.settings_response import EscalationPolicy, NotifyTarget
 
 
 class _Named(Protocol):
     name: str
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class IngestSettings(_Section):
+class IngestSettings(Section):
     """How logs are read."""
 
     interval_s: float = Field(0.25, ge=0.1, le=3600, description="seconds between looks at the inbox")
@@ -33,7 +39,7 @@ class IngestSettings(_Section):
     )
 
 
-class MappingRule(_Section):
+class MappingRule(Section):
     """A house log format."""
 
     name: str = Field(
@@ -51,7 +57,7 @@ class MappingRule(_Section):
     )
 
 
-class IntakeSettings(_Section):
+class IntakeSettings(Section):
     """What the HTTP intake takes at once."""
 
     max_body_mb: int = Field(16, ge=1, le=1024, description="megabytes that the body of an intake request may have")
@@ -59,14 +65,14 @@ class IntakeSettings(_Section):
     queue_requests: int = Field(64, ge=1, description="intake requests that may wait to be stored; more get status 429")
 
 
-class StatisticsSettings(_Section):
+class StatisticsSettings(Section):
     """How numbers are estimated."""
 
     confidence: float = Field(0.95, gt=0.5, lt=1, description="confidence level of intervals")
     min_sample: int = Field(5, ge=1, description="reviews below which no rate is shown")
 
 
-class CaseSettings(_Section):
+class CaseSettings(Section):
     """Which turns open a case for people to judge."""
 
     open_on: tuple[Literal["enforced_trigger", "trigger", "escalation", "user_report"], ...] = Field(
@@ -91,7 +97,7 @@ class CaseSettings(_Section):
         return minutes
 
 
-class QueueSettings(_Section):
+class QueueSettings(Section):
     """One queue: the waiting cases that meet every condition; a condition lists values of which one must hold."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$", description="name: small letters, digits and hyphens")
@@ -120,7 +126,7 @@ EVERYTHING = "everything"
 """The queue of all cases, which needs no setting."""
 
 
-class ReviewSettings(_Section):
+class ReviewSettings(Section):
     """How judgement is checked: shares of cases that are judged again, and of items whose verdict is known."""
 
     double_share: float = Field(0.10, ge=0, le=1, description="share of decided cases that somebody else judges again")
@@ -135,7 +141,7 @@ class ReviewSettings(_Section):
         return share
 
 
-class StoreSettings(_Section):
+class StoreSettings(Section):
     """Sizes of the event store and where decisions live."""
 
     memory_limit: str = Field("2GB", pattern=r"^\d+(\.\d+)?(MB|GB|TB)$", description="DuckDB's memory limit")
@@ -143,7 +149,7 @@ class StoreSettings(_Section):
     records_url: str = Field("", description="SQLAlchemy URL of the decision store; empty for SQLite in the home")
 
 
-class CritiqueSettings(_Section):
+class CritiqueSettings(Section):
     """The model that answers suites, criticises and revises; off without an address."""
 
     base_url: str = Field(
@@ -157,7 +163,7 @@ class CritiqueSettings(_Section):
     output_price: float = Field(0.0, ge=0, description="price of a million tokens written, for the estimate")
 
 
-class AlertRule(_Section):
+class AlertRule(Section):
     """One rule that watches the filters."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$", description="name: small letters, digits and hyphens")
@@ -209,10 +215,13 @@ DEFAULT_ALERTS = (
 )
 
 
-class ServeSettings(_Section):
+class ServeSettings(Section):
     """The server."""
 
     host: str = Field("127.0.0.1", description="address to bind")
+    public_url: str = Field(
+        "", description="address of the dashboard as people open it, put into notifications; empty = none"
+    )
     port: int = Field(8501, ge=1, le=65535, description="port to bind")
 
 
@@ -253,8 +262,25 @@ class Settings(BaseSettings):
     critique: CritiqueSettings = CritiqueSettings()
     queues: tuple[QueueSettings, ...] = Field((), description="queues of the triage page, as [[queues]]")
     alerts: tuple[AlertRule, ...] = Field(DEFAULT_ALERTS, description="rules that watch the filters, as [[alerts]]")
+    notify: tuple[NotifyTarget, ...] = Field((), description="places that are told of what happens, as [[notify]]")
+    escalation: tuple[EscalationPolicy, ...] = Field(
+        (), description="who is told while nobody takes something up, as [[escalation]]"
+    )
 
-    @field_validator("alerts", "queues")
+    @model_validator(mode="after")
+    def _escalations_name_targets(self) -> Self:
+        names = [target.name for target in self.notify]
+        policies = [(policy.subject, policy.severity) for policy in self.escalation]
+        if len(set(policies)) != len(policies):
+            raise ValueError("two escalation entries have one subject and severity")
+        unknown = [
+            step.notify for policy in self.escalation for step in policy.steps if step.notify not in ("", *names)
+        ]
+        if unknown:
+            raise ValueError(f"an escalation step names a notify entry that does not exist: {unknown[0]}")
+        return self
+
+    @field_validator("alerts", "queues", "notify")
     @classmethod
     def _names_differ(cls, named: tuple[_Named, ...]) -> tuple[_Named, ...]:
         names = [item.name for item in named]
@@ -343,6 +369,8 @@ def _refuse_unknown_variables() -> None:
 def _explain(error: ValidationError, path: Path) -> ConfigError:
     first = error.errors()[0]
     location = [str(part) for part in first["loc"]]
+    if not location:  # what several settings say together
+        return ConfigError("Settings do not fit each other", f"{path}: {first['msg']}")
     model: type[BaseModel] = Settings
     field = None
     for part in location:

@@ -278,41 +278,6 @@ class AlertEvent(Record, table=True):
     evidence: str = Field(sa_type=sa.Text)
 
 
-class Incident(Record, table=True):
-    """Something that went wrong and needs more than one decision, as its events have left it (`response.life.fold`)."""
-
-    __tablename__ = "incidents"
-
-    number: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
-    title: str = Field(sa_type=sa.Text)
-    state: str = Field(index=True)
-    severity: int
-    owner: str | None
-    filter_name: str | None = Field(default=None, index=True)
-    rule_id: str | None = None
-    opened_at: NaiveDatetime
-    version: int
-    acked_at: NaiveDatetime | None = None
-    mitigated_at: NaiveDatetime | None = None
-    closed_at: NaiveDatetime | None = None
-
-
-class IncidentEvent(Record, table=True):
-    """One entry of one incident's timeline; `seq` equals the incident's version after it."""
-
-    __tablename__ = "incident_events"
-    __table_args__ = (sa.UniqueConstraint("number", "seq"),)
-
-    event_id: int | None = Field(default=None, primary_key=True)
-    number: int = Field(foreign_key="incidents.number", index=True)
-    seq: int
-    at: NaiveDatetime
-    actor: str
-    action: str
-    state: str
-    payload: str = Field(sa_type=sa.Text)
-
-
 class ProposalRow(Record, table=True):
     """One proposed change of a filter, with what the labelled turns said of it when it was proposed."""
 

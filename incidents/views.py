@@ -31,6 +31,7 @@ class CaseView:
         priority: 0 to 1; the queue serves high ones first.
         priority_reason: Explains it in a sentence.
         opened_at: When the case was opened.
+        acked_at: When a person first took it up, since it was opened or last escalated.
         decided_at: First verdict that stands.
         escalated_at: Last escalation by a person.
         leased_by: Who holds it, or held it last: the lease counts until `leased_until`.
@@ -57,6 +58,7 @@ class CaseView:
     priority: float
     priority_reason: str
     opened_at: datetime
+    acked_at: datetime | None
     decided_at: datetime | None
     escalated_at: datetime | None
     leased_by: str | None
@@ -93,6 +95,7 @@ def build_view(session: Session, case: Case, *, with_evidence: bool = True) -> C
         priority=case.priority,
         priority_reason=case.priority_reason,
         opened_at=case.opened_at,
+        acked_at=case.acked_at,
         decided_at=case.decided_at,
         escalated_at=case.escalated_at,
         leased_by=case.leased_by,

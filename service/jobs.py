@@ -8,8 +8,11 @@ from core.clock import now
 from core.events import Connection, EventStore
 from core.scheduler import Job, JobRun
 from incidents.alerts.watch import GRACE, evaluate_alerts
+from incidents.notify.outbox import collect_messages
+from incidents.notify.sending import send_due
 from incidents.opening import open_cases
 from incidents.people import SYSTEM
+from incidents.response.escalation import advance_escalations
 from incidents.response.recurrence import reopen_recurring
 from incidents.reviews import mirror_votes
 from ingest.inbox import Inbox
@@ -47,12 +50,26 @@ def build_jobs(home: Home) -> list[Job]:
         reopened = reopen_recurring(home.records, at=now())
         return f"incidents reopened: {', '.join(map(str, reopened))}" if reopened else ""
 
+    def escalate() -> str:
+        taken = advance_escalations(home.records, settings=settings, at=now())
+        return f"{taken} escalation steps taken" if taken else ""
+
+    def notify() -> str:
+        made = collect_messages(home.records, settings=settings, at=now())
+        tried = send_due(home.records, settings=settings, at=now())
+        counts = {"made": made, "sent": tried.sent, "failed": tried.failed}
+        return (
+            f"messages: {', '.join(f'{n} {name}' for name, n in counts.items() if n)}" if any(counts.values()) else ""
+        )
+
     return [
         Job("ingest", settings.ingest.interval_s, ingest),
         Job("verdicts", 2.0, mirror),
         Job("cases", 2.0, opener.run),
         Job("alerts", 15.0, watch),
         Job("incidents", 5.0, reopen),
+        Job("escalation", 5.0, escalate),
+        Job("notifications", 2.0, notify),
         Job("housekeeping", 600.0, lambda: keep_house(home)),
     ]
 

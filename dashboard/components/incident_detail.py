@@ -12,6 +12,7 @@ import streamlit as st
 from core.clock import now
 from dashboard import data
 from dashboard.components.document import render_document, render_downloads, render_pairs
+from dashboard.components.escalation import render_turns
 from dashboard.components.incident_desk import choose_incident, get_dialog, open_dialog, render_button, render_step
 from dashboard.components.loading import loading
 from dashboard.navigation import get_path
@@ -19,6 +20,7 @@ from dashboard.text import inert, write_out
 from dashboard.theme import format_duration, format_time
 from incidents.people import Actor
 from incidents.response.enums import Duty, IncidentAction, IncidentState, LinkKind, Severity
+from incidents.response.escalation import list_incident_turns
 from incidents.response.impact import Impact, measure_impact
 from incidents.response.life import Life, measure
 from incidents.response.postmortem import SECTIONS, TIMES, build_postmortem, describe_ending, describe_impact
@@ -75,6 +77,7 @@ def render_detail(number: int, actor: Actor, *, zone: ZoneInfo) -> None:
         _render_timeline(timeline, view, actor, zone=zone, shortcuts=shortcuts)
     with right:
         _render_people(view, actor, at=at)
+        render_turns(list_incident_turns(view.life, settings=home.settings, at=at), zone=zone, at=at)
         with st.container(border=True, gap=None):
             st.markdown("**Impact** · :gray[while it lasted; late logs and reviews change it]")
             render_pairs(describe_impact(impact))

@@ -9,6 +9,7 @@ import streamlit as st
 
 from core.clock import now
 from dashboard.components import triage_conversation, triage_dialogs, triage_form, triage_queue, triage_why
+from dashboard.components.escalation import summarize_turns
 from dashboard.components.triage_desk import Desk, is_blind, resume_lease
 from dashboard.components.triage_evidence import list_matches, list_reports, list_turns, tabulate_checks
 from dashboard.text import inert
@@ -16,6 +17,7 @@ from dashboard.theme import format_duration, format_time
 from incidents.cases import CaseView
 from incidents.constitution.principles import list_principle_ids
 from incidents.enums import CaseState, EscalationReason, VerdictReason
+from incidents.response.escalation import list_case_turns
 from ingest.crosswalk import HAZARDS
 
 PANEL_HEIGHT = 440
@@ -99,6 +101,9 @@ def _render_header(case: CaseView, holder: str | None, desk: Desk, zone: ZoneInf
             f"waiting {format_duration((moment - (case.escalated_at or case.opened_at)).total_seconds())}",
             width="content",
         )
+        turns = list_case_turns(case, settings=desk.home.settings, at=moment)
+        if turns:
+            st.caption(summarize_turns(turns, zone=zone, at=moment), width="content")
         st.space("stretch")
         if holder is None:
             st.caption("held by nobody", width="content")

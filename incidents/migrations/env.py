@@ -2,7 +2,8 @@
 
 from alembic import context
 
-import incidents.judgement.models  # noqa: F401  registers its tables
+import incidents.judgement.models
+import incidents.response.models  # noqa: F401  registers its tables
 from incidents.models import Record
 
 context.configure(

@@ -9,9 +9,10 @@ from sqlmodel import Session, col, select
 
 from core.records import RecordStore
 from incidents.audit import change
-from incidents.models import AlertEvent, Incident, Progress
+from incidents.models import AlertEvent, Progress
 from incidents.people import SYSTEM
 from incidents.response.enums import Dismissal, IncidentAction, IncidentState, LinkKind
+from incidents.response.models import Incident
 from incidents.response.work import add_entry, find_linked
 
 _CURSOR = "recurrence"

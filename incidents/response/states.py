@@ -180,4 +180,5 @@ FACTS: Mapping[str, Fact] = {
     "report": Fact("Report", "initial or follow-up", ReportKind),
     "who": Fact("Who was told", "one line of at most 300 printable characters", _check_line),
     "step": Fact("Step", "number", int),
+    "target": Fact("Told by", "one line of at most 300 printable characters", _check_line),
 }

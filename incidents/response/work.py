@@ -13,10 +13,11 @@ from sqlmodel import Session, col, select
 from core.errors import ConflictError, NotFoundError
 from core.records import RecordStore
 from incidents.audit import Change, change
-from incidents.models import AlertRow, Incident, IncidentEvent
+from incidents.models import AlertRow
 from incidents.people import Actor, Role
 from incidents.response.enums import IncidentAction, IncidentState, LinkKind, Severity, Source
 from incidents.response.life import IncidentEntry, Life, fold, step
+from incidents.response.models import Incident, IncidentEvent
 from incidents.response.states import find_rule
 from incidents.views import get_row
 

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-import incidents.judgement.models  # noqa: F401  registers its tables
+import incidents.judgement.models
+import incidents.response.models  # noqa: F401  registers its tables
 from core.records import RecordStore
 from incidents import MIGRATIONS
 from incidents.models import Record

@@ -21,11 +21,12 @@ from core.records import RecordStore
 from incidents import MIGRATIONS
 from incidents.audit import change, find_tampering
 from incidents.enums import AlertState, GuidedEnum
-from incidents.models import AlertEvent, AlertRow, AuditEntry, Incident
+from incidents.models import AlertEvent, AlertRow, AuditEntry
 from incidents.people import SYSTEM, Actor, Role
 from incidents.response import enums
 from incidents.response.enums import Duty, IncidentAction, IncidentState, LinkKind, Section, Severity, Source
 from incidents.response.life import fold, measure
+from incidents.response.models import Incident
 from incidents.response.recurrence import reopen_recurring
 from incidents.response.states import FACTS, TRANSITIONS, find_rule, list_actions, list_steps
 from incidents.response.work import (
@@ -89,7 +90,7 @@ def test_an_invalid_fact_is_named_with_what_is_valid(name: str) -> None:
 
 
 def test_every_fact_that_a_rule_asks_for_is_known_and_unknown_ones_are_refused() -> None:
-    assert {name for found in TRANSITIONS.values() for name in found.requires} | {"started_at"} == set(FACTS)
+    assert {name for found in TRANSITIONS.values() for name in found.requires} | {"started_at", "target"} == set(FACTS)
     with pytest.raises(TransitionError, match="prompt"):
         find_rule(IncidentState.NEW, IncidentAction.NOTE, {"text": "x", "prompt": "y"})
 

@@ -1,0 +1,84 @@
+"""Settings of the response to what goes wrong: who is told, and who takes over."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from core.section import Section
+
+SeverityName = Literal["low", "medium", "high", "critical"]
+_TIME = r"^([01]\d|2[0-3]):[0-5]\d$"
+_NAME = r"^[a-z0-9][a-z0-9-]{0,39}$"
+
+
+class NotifyTarget(Section):
+    """One place that is told of what happens; nothing is sent unless it is named here."""
+
+    name: str = Field(pattern=_NAME, description="name: small letters, digits and hyphens")
+    url: SecretStr = Field(description="Apprise address of the service, for example mailto://, slack://, msteams://")
+    events: tuple[
+        Literal[
+            "alert",
+            "incident-opened",
+            "incident-changed",
+            "incident-escalated",
+            "case-escalated",
+            "case-waiting",
+            "serious-incident",
+        ],
+        ...,
+    ] = Field(
+        ("alert", "incident-opened", "incident-escalated", "case-escalated", "serious-incident"),
+        description="what it is told of; see docs/notifications.md",
+    )
+    min_severity: SeverityName = Field("low", description="least severity that it is told of")
+    quiet_from: str | None = Field(None, pattern=_TIME, description="start of quiet hours, HH:MM; empty = none")
+    quiet_until: str | None = Field(None, pattern=_TIME, description="end of quiet hours, HH:MM")
+    zone: str = Field("UTC", description="time zone of the quiet hours, for example Europe/Berlin")
+    with_text: bool = Field(
+        default=False, description="whether titles and names out of logs and notes leave the host in messages"
+    )
+
+    @field_validator("zone")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError("no such time zone") from error
+        return name
+
+    @model_validator(mode="after")
+    def _quiet_hours_have_two_ends(self) -> Self:
+        if (self.quiet_from is None) != (self.quiet_until is None):
+            raise ValueError("quiet hours have a start and an end")
+        return self
+
+
+class EscalationStep(Section):
+    """One step of an escalation policy."""
+
+    who: str = Field(min_length=1, max_length=80, description="person or group that takes over")
+    after_min: int = Field(ge=0, le=43_200, description="minutes after the clock started")
+    notify: str = Field("", description="name of the [[notify]] entry that tells them; empty = shown on pages only")
+
+
+class EscalationPolicy(Section):
+    """Who is told, and when, while nobody takes something up; taking it up stops the clock."""
+
+    subject: Literal["incident", "case"] = Field("incident", description="what waits: incidents or escalated cases")
+    severity: SeverityName = Field(description="severity of what waits")
+    steps: tuple[EscalationStep, ...] = Field(
+        min_length=1, description="who, after how many minutes, told by which [[notify]] entry"
+    )
+
+    @field_validator("steps")
+    @classmethod
+    def _steps_follow_each_other(cls, steps: tuple[EscalationStep, ...]) -> tuple[EscalationStep, ...]:
+        minutes = [step.after_min for step in steps]
+        if minutes != sorted(set(minutes)):
+            raise ValueError("each step comes later than the one before")
+        return steps
