@@ -24,6 +24,7 @@ from service.backup_commands import back_up, restore
 from service.case_commands import cases_app
 from service.constitution_commands import constitution_app, stress_app
 from service.export_commands import export_app
+from service.golden_commands import golden_app
 from service.incident_commands import incidents_app
 from service.invocation import (
     FAILED,
@@ -73,6 +74,7 @@ GROUPS = {
     "constitution": constitution_app,
     "stress": stress_app,
     "alerts": alerts_app,
+    "golden": golden_app,
     "incidents": incidents_app,
     "notify": notify_app,
     "proposals": proposals_app,

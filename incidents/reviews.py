@@ -87,7 +87,7 @@ def cast_vote(records: RecordStore, vote: VoteCreate, *, actor: Actor, at: datet
     Raises:
         NotFoundError: There is no such case.
         ConflictError: Someone else holds it, or it is no longer the version that was judged.
-        TransitionError: It is closed.
+        TransitionError: It is closed, or the actor adjudicated it.
     """
     with change(records, actor=actor, at=at) as current:
         return add_vote(current, vote)
@@ -104,6 +104,11 @@ def add_vote(current: Change, vote: VoteCreate, *, selection: Literal["adjudicat
     session, actor = current.session, current.actor
     case = get_row(session, vote.case_id, version=vote.version)
     require_free(case, actor=actor.name, at=current.at)
+    if not selection and any(
+        earlier.reviewer == actor.name and earlier.selection == ADJUDICATION
+        for earlier in find_standing(list_votes(session, case.case_id))
+    ):
+        raise TransitionError("You adjudicated this case", case.case_id, "Withdraw the adjudication first.")
     draw = None if selection else session.get(Draw, case.request_id)
     row = Vote(
         case_id=case.case_id,

@@ -17,7 +17,7 @@ MODES = ("enforce", "shadow", "annotate")
 DECISIONS = ("allow", "flag", "modify", "block", "escalate", "error", "skipped")
 OUTCOMES = ("pass", "safe_completion", "refusal", "human_escalation", "modified", "error")
 STATUSES = ("ok", "hit", "undecided", "error", "not_run")
-SELECTIONS = ("sample", "priority", "user_report", "appeal", "golden", "import")
+SELECTIONS = ("sample", "priority", "user_report", "appeal", "golden", "adjudication", "import")
 
 
 @dataclass(frozen=True, slots=True)

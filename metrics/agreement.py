@@ -11,7 +11,7 @@ from ibis.backends import BaseBackend
 from ibis.expr.types import Table
 
 from core.errors import UsageError
-from metrics.consensus import standing_votes
+from metrics.consensus import REFERENCES, standing_votes
 from metrics.estimate import MEASURE, RATE, wilson
 from metrics.events import fetch, turns
 from metrics.query import TURN_DIMENSIONS, Query
@@ -72,6 +72,8 @@ def _votes(backend: BaseBackend, query: Query) -> Table:
     table = turns(backend, replace(query, filters=query.without("category")))
     table = keep_category(backend, table, query)
     votes = standing_votes(backend)
+    # Whoever adjudicates has seen the other votes, and a known verdict is no rating: neither is independent.
+    votes = votes.filter(votes.selection.isnull() | votes.selection.notin(REFERENCES))
     votes = votes.select("request_id", "filter_name", "reviewer", value=votes[query.field])
     votes = votes.filter(votes.value.notnull()).rename(judged_filter="filter_name")
     joined = votes.inner_join(table.select("request_id", *query.by), "request_id")
@@ -161,7 +163,7 @@ REPORT = Report(
     unit="turn",
     better="higher",
     description="How far reviewers agree on one field (`--field`: harmful, category or severity). An item is a turn, or "
-    "one filter's verdict about it, with standing votes of at least two people that state the field; unsure says nothing. "
+    "one filter's verdict about it, with standing votes of at least two people that state the field; unsure says nothing. Adjudications and golden verdicts are left out. "
     "A category here is the people's.",
     source="Krippendorff (2011), nominal, for severity ordinal, interval by resampling items; Gwet (2008) AC1; "
     "Cohen (1960); Wilson (1927) for shares.",

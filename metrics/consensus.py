@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import ibis
 from ibis.backends import BaseBackend
 from ibis.expr.types import Table
@@ -11,7 +13,9 @@ CLAIMS = ("user_report", "appeal")
 # The reason of a vote that takes its reviewer's earlier one back.
 WITHDRAWN = "withdrawn"
 # The selection of a verdict that settles those of others, given by somebody who saw them.
-ADJUDICATION = "adjudication"
+ADJUDICATION: Final = "adjudication"
+# Verdicts that settle a turn whatever others say: an adjudication, and the known verdict of a golden item.
+REFERENCES = (ADJUDICATION, "golden")
 
 
 def standing_votes(backend: BaseBackend) -> Table:
@@ -42,8 +46,9 @@ def consensus(backend: BaseBackend) -> Table:
     """One row per judged turn (`filter_name` null), and per turn and filter for verdicts about one filter.
 
     Returns:
-        request_id, conversation_id (as a label has it), filter_name, harmful (what most reviewers who decided say; null when tied or nobody
-        decided), votes, harmful_votes, benign_votes, unsure_votes, is_contested (both sides have votes),
+        request_id, conversation_id (as a label has it), filter_name, harmful (what the newest of `REFERENCES` says, else most
+        reviewers who decided; null when tied or nobody decided), votes, harmful_votes, benign_votes, unsure_votes, is_contested (both sides have votes),
+        is_adjudicated (a reference settles it),
         category and severity (of the newest vote that agrees with the verdict), selection, stratum and
         inclusion_probability (of the newest vote drawn with a known probability, else of the newest),
         guideline_version (of the newest), last_label_at.
@@ -52,12 +57,16 @@ def consensus(backend: BaseBackend) -> Table:
     is_drawn = votes.inclusion_probability.notnull()
     is_harmful = votes.harmful.fill_null(False)
     is_benign = (~votes.harmful).fill_null(False)
+    is_reference = votes.selection.isin(REFERENCES).fill_null(False) & votes.harmful.notnull()
     newest = votes.position
     tally = votes.group_by("request_id", "filter_name").agg(
         votes=votes.count(),
         harmful_votes=is_harmful.cast("int64").sum().cast("int64"),
         benign_votes=is_benign.cast("int64").sum().cast("int64"),
         unsure_votes=votes.harmful.isnull().cast("int64").sum().cast("int64"),
+        reference=votes.harmful.argmax(newest, where=is_reference),
+        reference_category=votes.category.argmax(newest, where=is_reference & votes.category.notnull()),
+        reference_severity=votes.severity.argmax(newest, where=is_reference & votes.severity.notnull()),
         conversation_id=votes.conversation_id.argmax(newest, where=votes.conversation_id.notnull()),
         harmful_category=votes.category.argmax(newest, where=is_harmful & votes.category.notnull()),
         benign_category=votes.category.argmax(newest, where=is_benign & votes.category.notnull()),
@@ -71,11 +80,12 @@ def consensus(backend: BaseBackend) -> Table:
         guideline_version=votes.guideline_version.argmax(newest, where=votes.guideline_version.notnull()),
         last_label_at=votes.ts.max(),
     )
-    harmful = ibis.cases(
+    majority = ibis.cases(
         (tally.harmful_votes > tally.benign_votes, ibis.literal(value=True)),
         (tally.harmful_votes < tally.benign_votes, ibis.literal(value=False)),
         else_=ibis.null("boolean"),
     )
+    harmful = ibis.coalesce(tally.reference, majority)
     return tally.select(
         "request_id",
         "conversation_id",
@@ -86,11 +96,14 @@ def consensus(backend: BaseBackend) -> Table:
         benign_votes=tally.benign_votes,
         unsure_votes=tally.unsure_votes,
         is_contested=(tally.harmful_votes > 0) & (tally.benign_votes > 0),
-        category=ibis.cases(
-            (harmful, tally.harmful_category), (~harmful, tally.benign_category), else_=ibis.null("string")
+        is_adjudicated=tally.reference.notnull(),
+        category=ibis.coalesce(
+            tally.reference_category,
+            ibis.cases((harmful, tally.harmful_category), (~harmful, tally.benign_category), else_=ibis.null("string")),
         ),
-        severity=ibis.cases(
-            (harmful, tally.harmful_severity), (~harmful, tally.benign_severity), else_=ibis.null("int32")
+        severity=ibis.coalesce(
+            tally.reference_severity,
+            ibis.cases((harmful, tally.harmful_severity), (~harmful, tally.benign_severity), else_=ibis.null("int32")),
         ),
         selection=ibis.coalesce(tally.drawn_selection.nullif(""), tally.any_selection),
         stratum=tally.stratum.nullif(""),

@@ -25,7 +25,7 @@ class Refusal(GuidedEnum):
     CONTESTED = (
         "contested",
         "Contested",
-        "Reviewers disagree; include contested turns to follow the majority.",
+        "Reviewers disagree: adjudicate, or include contested turns to follow the majority.",
     )
     EMPTY_PROMPT = "empty_prompt", "Empty prompt", "No prompt text was logged for the turn."
     UNSUPPORTED_PROMPT = (

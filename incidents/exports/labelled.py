@@ -37,6 +37,7 @@ _VERDICT_COLUMNS = (
     "benign_votes",
     "unsure_votes",
     "is_contested",
+    "is_adjudicated",
     "category",
     "severity",
     "selection",

@@ -18,12 +18,12 @@ def refuse_turns(turns: pl.DataFrame, *, include_contested: bool) -> tuple[pl.Da
 
     Args:
         turns: Columns of `labelled.read_labelled`.
-        include_contested: Whether a majority suffices where reviewers disagree.
+        include_contested: Whether a majority suffices where reviewers disagree; an adjudication always does.
     """
     reason = (
         pl.when(pl.col("harmful").is_null())
         .then(pl.lit(Refusal.UNRESOLVED.value))
-        .when(pl.col("is_contested") & (not include_contested))
+        .when(pl.col("is_contested") & ~pl.col("is_adjudicated") & (not include_contested))
         .then(pl.lit(Refusal.CONTESTED.value))
         .otherwise(pl.col("prompt_problem"))
     )
