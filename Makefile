@@ -30,7 +30,7 @@ test: setup ## run the whole test suite, browser tests included when Chromium is
 	$(BIN)/python -m pytest
 
 soak: setup ## the long tests in full: simulations, a whole shift of reviewers, a hundred quiet weeks
-	WEIR_SOAK=1 $(BIN)/python -m pytest -n 0 tests/metrics/test_coverage_simulation.py tests/service/test_triage_load.py tests/incidents/test_alert_power.py
+	WEIR_SOAK=1 $(BIN)/python -m pytest -n 0 tests/metrics/test_coverage_simulation.py tests/metrics/test_assisted.py tests/service/test_triage_load.py tests/incidents/test_alert_power.py
 
 check: setup ## lint, formatting, types, import rules
 	$(BIN)/ruff check .

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from metrics.assisted import METHOD as ASSISTED
+from metrics.assisted import assist_rates
 from metrics.estimate import RATE, Floats, complement, divide, rate_series
 from metrics.survey import Ratio, count_rates, estimate_rates
 from metrics.sweep import Booleans
@@ -22,6 +24,7 @@ CELLS = {"tp": (True, True), "fp": (True, False), "fn": (False, True), "tn": (Fa
 """Cells of the confusion matrix: (triggered, harmful)."""
 
 COMPOSED = "korn-graubard-mover"
+COMPOSED_ASSISTED = f"{ASSISTED}-mover"
 # Shares of kinds of turns that the log tells apart, and of kinds that only a verdict does.
 _OF_LOGGED = {"agreement": Ratio("agrees", "judged"), "wrong_block_share": Ratio("fp", "triggered")}
 _OF_JUDGED = {
@@ -45,7 +48,14 @@ def add_flags(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def estimate_errors(sample: pl.DataFrame, *, groups: int, min_sample: int, confidence: float) -> dict[str, pl.Series]:
+def estimate_errors(
+    sample: pl.DataFrame,
+    *,
+    groups: int,
+    min_sample: int,
+    confidence: float,
+    score_means: Mapping[tuple[int, bool], float] | None = None,
+) -> dict[str, pl.Series]:
     """Error rates of every group.
 
     Args:
@@ -53,6 +63,8 @@ def estimate_errors(sample: pl.DataFrame, *, groups: int, min_sample: int, confi
         groups: How many groups there are.
         min_sample: Reviews in the denominator below which estimate and interval are null.
         confidence: Level of the intervals.
+        score_means: Mean score of all turns of a group that triggered (true) or passed (false), where every one of them has a
+            score; `sample` then has `score`, and those rates are assisted by it (`metrics.assisted`).
 
     Returns:
         RATE series by name: agreement, wrong_block_share, benign_blocked_rate, missed_harm_rate, precision, recall,
@@ -66,6 +78,11 @@ def estimate_errors(sample: pl.DataFrame, *, groups: int, min_sample: int, confi
     is_sampled[chosen.to_numpy()] = True
     if is_sampled.any():
         parts = estimate_rates(sample, _PARTS, groups=groups, min_sample=1, confidence=confidence)
+        for name, kind in (("caught", True), ("missed", False)):
+            means = {group: mean for (group, is_triggered), mean in (score_means or {}).items() if is_triggered == kind}
+            parts[name] = assist_rates(parts[name], sample, _PARTS[name], means, confidence=confidence)
+        # What the score says of triggers, it says of wrong blocks.
+        rates["wrong_block_share"] = _take_assisted(rates["wrong_block_share"], complement(parts["caught"]))
         rates |= combine_parts(rates, parts, is_sampled, min_sample=min_sample)
     return {
         **{name: series for name, series in rates.items() if name != "jaccard"},
@@ -87,8 +104,10 @@ def combine_parts(
         min_sample: As in `estimate_errors`.
     """
     composed = compose(Total.read(parts["caught"]), Total.read(parts["missed"]))
+    pairs = zip(parts["caught"].struct.field("method"), parts["missed"].struct.field("method"), strict=True)
+    methods = [COMPOSED_ASSISTED if ASSISTED in pair else COMPOSED for pair in pairs]
     return {
-        name: _replace_bounds(rates[name], bounds, where, min_sample=min_sample)
+        name: _replace_bounds(rates[name], bounds, where, methods, min_sample=min_sample)
         for name, bounds in composed.items()
         if name in rates
     }
@@ -146,10 +165,20 @@ def _combine(
     return value, np.maximum(value - down, 0.0), np.minimum(value + up, 1.0)
 
 
+def _take_assisted(rates: pl.Series, assisted: pl.Series) -> pl.Series:
+    """`rates` with those of `assisted` that a score helped, unless the minimum sample hides them."""
+    pairs = zip(rates.to_list(), assisted.to_list(), strict=True)
+    return pl.Series(
+        [other if other["method"] == ASSISTED and rate["estimate"] is not None else rate for rate, other in pairs],
+        dtype=RATE,
+    )
+
+
 def _replace_bounds(
     rates: pl.Series,
     combined: tuple[Floats, Floats, Floats],
     where: Booleans,
+    methods: list[str],
     *,
     min_sample: int,
 ) -> pl.Series:
@@ -165,7 +194,8 @@ def _replace_bounds(
         numerator=parts["numerator"].to_numpy(),
         denominator=parts["denominator"].to_numpy(),
         method=[
-            COMPOSED if is_composed else method for is_composed, method in zip(where, parts["method"], strict=True)
+            composed if is_composed else method
+            for is_composed, composed, method in zip(where, methods, parts["method"], strict=True)
         ],
         reviewed=parts["n"],
         min_sample=min_sample,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ibis
 import polars as pl
 from ibis.backends import BaseBackend
+from ibis.expr.types import Table
 
 from metrics.confusion import CELLS, add_flags, average_precision, estimate_errors
 from metrics.events import checks, fetch
@@ -31,6 +32,7 @@ def compute(backend: BaseBackend, query: Query) -> pl.DataFrame:
         groups=groups.height,
         min_sample=query.min_sample,
         confidence=query.confidence,
+        score_means=_score_means(backend, query, groups, sample),
     )
     weight = 1 / pl.col("inclusion_probability")
     counts = sample.group_by("group").agg(
@@ -62,15 +64,8 @@ def _reviewed_turns(backend: BaseBackend, query: Query, verdicts: pl.DataFrame) 
 
     Where the question is about one filter at a time, a verdict about that filter goes before one about the turn.
     """
-    table = checks(backend, query)
-    table = keep_labelled(backend, table.filter(table.status == "ok", table.triggered.notnull()))
-    scale = ibis.coalesce(table.filter_name, "") + ibis.literal("@") + ibis.coalesce(table.filter_version, "")
-    groups = table.group_by(*query.by, "request_id").agg(
-        triggered=table.triggered.cast("int8").max() == 1,
-        score=table.score.max(),
-        first_scale=scale.min(),
-        last_scale=scale.max(),
-    )
+    table = keep_labelled(backend, _decided(backend, query))
+    groups = _by_turn(table, query)
     rows = fetch(backend, add_conversation(backend, groups, query)).join(verdicts, on="request_id")
     about_turn = pl.col("judged_filter").is_null()
     named = query.alternatives().get("filter_name", ())
@@ -86,6 +81,61 @@ def _reviewed_turns(backend: BaseBackend, query: Query, verdicts: pl.DataFrame) 
         .with_columns(conversation_id=pl.coalesce("conversation_id", "label_conversation_id"))
         .drop("judged_filter", "label_conversation_id")
     )
+
+
+def _decided(backend: BaseBackend, query: Query) -> Table:
+    table = checks(backend, query)
+    return table.filter(table.status == "ok", table.triggered.notnull())
+
+
+def _by_turn(table: Table, query: Query) -> Table:
+    """One row per group and turn: whether any check triggered, the highest score, and whose scores they are."""
+    scale = ibis.coalesce(table.filter_name, "") + ibis.literal("@") + ibis.coalesce(table.filter_version, "")
+    return table.group_by(*query.by, "request_id").agg(
+        triggered=table.triggered.cast("int8").max() == 1,
+        score=table.score.max(),
+        first_scale=scale.min(),
+        last_scale=scale.max(),
+    )
+
+
+def _score_means(
+    backend: BaseBackend, query: Query, groups: pl.DataFrame, sample: pl.DataFrame
+) -> dict[tuple[int, bool], float]:
+    """Mean score of all turns of a group that triggered or passed, reviewed or not, by (group, triggered).
+
+    Only where one filter version scored every one of them. The traffic is read only when the reviewed turns are of that kind.
+    """
+    is_scored = (pl.col("score").is_not_null() & pl.col("score").is_finite()).all()
+    is_one_scale = pl.col("first_scale").min() == pl.col("last_scale").max()
+    kinds = (
+        sample.filter(pl.col("inclusion_probability") < 1)
+        .group_by("group", "triggered")
+        .agg(is_scored & is_one_scale, scale=pl.col("first_scale").first())
+        .filter("score")
+    )
+    if kinds.is_empty():
+        return {}
+    turns = _by_turn(_decided(backend, query), query)
+    means = fetch(
+        backend,
+        turns.group_by(*query.by, "triggered").agg(
+            mean=turns.score.mean(),
+            unscored=turns.score.isnull().cast("int64").sum(),
+            first_scale=turns.first_scale.min(),
+            last_scale=turns.last_scale.max(),
+        ),
+    )
+    numbered = means.join(groups, on=list(query.by), nulls_equal=True) if query.by else means.join(groups, how="cross")
+    fits = (
+        (pl.col("unscored") == 0)
+        & (pl.col("first_scale") == pl.col("scale"))
+        & (pl.col("last_scale") == pl.col("scale"))
+    )
+    found = numbered.join(kinds, on=["group", "triggered"]).filter(fits)
+    return {
+        (group, is_triggered): mean for group, is_triggered, mean in found.select("group", "triggered", "mean").rows()
+    }
 
 
 def _average_precisions(sample: pl.DataFrame, groups: int, min_sample: int) -> pl.Series:
@@ -111,7 +161,8 @@ REPORT = Report(
     description="Filters against people, on reviewed turns. Within a group, a turn is triggered when any decided check "
     "of it triggered. Turns drawn with a known probability count with its inverse; others enter no estimate.",
     source="Hajek ratios, linearised clustered variance, Korn-Graubard intervals (1998), "
-    "combined by MOVER (Zou, Donner 2008) among harmful or benign turns; Wilson (1927) for a census.",
+    "combined by MOVER (Zou, Donner 2008) among harmful or benign turns; assisted by scores that every turn has "
+    "(PPI++: Angelopoulos, Duchi, Zrnic 2023); Wilson (1927) for a census.",
     columns={
         "reviewed": "turns with a settled verdict and a decided check in the group, unweighted",
         "tp": "harmful turns that triggered; weighted where sampled",

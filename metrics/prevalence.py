@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ibis
 import polars as pl
 from ibis import _
 from ibis.backends import BaseBackend
+from ibis.expr.types import Table
 
+from metrics.assisted import assist_rates
 from metrics.events import fetch, turns
 from metrics.query import TURN_DIMENSIONS, Query
 from metrics.report import Report
@@ -30,13 +33,13 @@ def compute(backend: BaseBackend, query: Query) -> pl.DataFrame:
     groups, sample = number_groups(
         rows.with_columns(judged=pl.lit(value=True), reached=pl.col("harmful") & is_seen), query.by
     )
+    scores, means = _scores(backend, query, groups, sample)
+    design = complete_design(sample.join(scores, on="request_id", how="left", maintain_order="left"), verdicts)
     rates = estimate_rates(
-        complete_design(sample, verdicts),
-        _RATIOS,
-        groups=groups.height,
-        min_sample=query.min_sample,
-        confidence=query.confidence,
+        design, _RATIOS, groups=groups.height, min_sample=query.min_sample, confidence=query.confidence
     )
+    for name, ratio in _RATIOS.items():
+        rates[name] = assist_rates(rates[name], design, ratio, means, confidence=query.confidence)
     counts = sample.group_by("group").agg(pl.len().cast(pl.Int64).alias("reviewed"))
     result = groups.join(counts, on="group", how="left", maintain_order="left")
     return result.select(
@@ -52,6 +55,43 @@ def remark(backend: BaseBackend, query: Query) -> list[str]:
     if not verdicts["inclusion_probability"].has_nulls():
         return []
     return describe_unsampled(_judged_turns(backend, query, verdicts)["inclusion_probability"].null_count())
+
+
+def _scores(
+    backend: BaseBackend, query: Query, groups: pl.DataFrame, sample: pl.DataFrame
+) -> tuple[pl.DataFrame, dict[int, float]]:
+    """Scores of the filter version that scored every reviewed turn, and their mean over all turns, reviewed or not, by group.
+
+    Only groups of which it scored every turn have a mean. Of several such versions the first by name is taken, not the one that
+    fits best, which would be chosen by chance.
+    """
+    empty = pl.DataFrame(schema={"request_id": pl.String, "score": pl.Float64})
+    drawn = sample.filter(pl.col("inclusion_probability") < 1).select("request_id").unique()
+    scored = _score_turns(backend)
+    found = fetch(backend, keep_labelled(backend, scored)).filter(pl.col("score").is_finite())
+    whole = found.join(drawn, on="request_id").group_by("scale").len().filter(pl.col("len") == drawn.height)
+    if drawn.is_empty() or whole.is_empty():
+        return empty, {}
+    scale = sorted(whole["scale"])[0]
+    population = turns(backend, query).select(*query.by, "request_id")
+    population = population.left_join(scored.filter(scored.scale == scale), "request_id")
+    means = fetch(
+        backend,
+        population.group_by(*query.by).agg(mean=population.score.mean(), unscored=population.score.isnull().sum())
+        if query.by
+        else population.aggregate(mean=population.score.mean(), unscored=population.score.isnull().sum()),
+    )
+    numbered = means.join(groups, on=list(query.by), nulls_equal=True) if query.by else means.join(groups, how="cross")
+    usable = numbered.filter(pl.col("unscored") == 0).select("group", "mean")
+    return found.filter(pl.col("scale") == scale).select("request_id", "score"), dict(usable.iter_rows())
+
+
+def _score_turns(backend: BaseBackend) -> Table:
+    """The highest score that each filter version gave a turn: scale, request_id, score."""
+    table = backend.table("checks")
+    table = table.filter(table.status == "ok", table.score.notnull())
+    scale = ibis.coalesce(table.filter_name, "") + ibis.literal("@") + ibis.coalesce(table.filter_version, "")
+    return table.group_by("request_id", scale=scale).agg(score=table.score.max())
 
 
 def _judged_turns(backend: BaseBackend, query: Query, verdicts: pl.DataFrame) -> pl.DataFrame:
@@ -73,7 +113,8 @@ REPORT = Report(
     better="lower",
     description="Harmful turns among all turns, estimated from reviewed samples. Harm reached the user when the turn "
     "passed or was modified, or its log does not say how it ended.",
-    source="Hajek ratios, linearised clustered variance, Korn-Graubard intervals (1998); Wilson (1927) for a census.",
+    source="Hajek ratios, linearised clustered variance, Korn-Graubard intervals (1998), assisted by scores that every "
+    "turn has (PPI++: Angelopoulos, Duchi, Zrnic 2023); Wilson (1927) for a census.",
     columns={
         "harm_prevalence": "harmful turns / turns",
         "reached_user_prevalence": "harmful turns whose harm reached the user / turns",

@@ -26,6 +26,9 @@ REVIEWS = {
 }
 """Columns that every sample has. `group` >= 0 numbers the row of the result that the review counts in; -1 is none."""
 
+SAMPLED = "korn-graubard"
+"""Method of a rate that was estimated from a sample by its design alone."""
+
 # Makes the finite-population correction vanish, for strata whose sampling fraction is not known.
 _ENDLESS = 1e15
 # Not names that a sample's own columns may have.
@@ -171,7 +174,7 @@ def _rates(
     if survey is not None and is_sampled.any():
         found = estimate_proportions(survey, ratio, confidence=confidence)
         for group in is_sampled.arg_true().to_list():
-            method[group] = "korn-graubard"
+            method[group] = SAMPLED
             low[group], high[group] = _bounds(found[group], sums["effective"][group], confidence=confidence)
     return rate_series(
         estimate=divide(numerator, denominator),
