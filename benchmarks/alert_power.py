@@ -69,22 +69,22 @@ def replay_hours(rule: AlertRule, hours: pl.DataFrame) -> list[Replayed]:
         connection.execute(_COUNTS)
         connection.execute(_CHECKS, {"since": FAULT_AT - 24 * HOUR})
 
-    with open_stores(rule) as (settings, events, records):
+    with open_stores() as (events, records):
         events.write(store)
         until = hours["minute"].to_list()[-1] + HOUR
-        return replay_alerts(events, records, settings=settings, since=FAULT_AT - 24 * HOUR, until=until)
+        return replay_alerts(events, records, rules=[rule], since=FAULT_AT - 24 * HOUR, until=until)
 
 
 @contextmanager
-def open_stores(*rules: AlertRule) -> Iterator[tuple[Settings, EventStore, RecordStore]]:
-    """Empty stores in a folder that goes away, and settings with these alert rules."""
+def open_stores() -> Iterator[tuple[EventStore, RecordStore]]:
+    """Empty stores in a folder that goes away."""
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(home=Path(folder), alerts=rules)
+        settings = Settings(home=Path(folder))
         events, records = EventStore(settings.events_path, threads=1), RecordStore(settings.records_url)
         try:
             create_tables(events)
             records.upgrade(MIGRATIONS)
-            yield settings, events, records
+            yield events, records
         finally:
             records.close()
             events.close()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from scipy.stats import chi2
@@ -46,13 +46,13 @@ _STORE = (
 )
 
 
-def find_false_alarms(seed: int, *, rules: Iterable[AlertRule] = RULES) -> list[Replayed]:
+def find_false_alarms(seed: int, *, rules: Sequence[AlertRule] = RULES) -> list[Replayed]:
     """What the rules raise in the quiet week of one seed."""
     days = (BASELINE + WEEK).days
     simulation = simulate(days, seed=seed, until=UNTIL, is_quiet=True)
-    with open_stores(*rules) as (settings, events, records):
+    with open_stores() as (events, records):
         events.write(lambda connection: _store(connection, simulation))
-        return replay_alerts(events, records, settings=settings, since=UNTIL - WEEK, until=UNTIL)
+        return replay_alerts(events, records, rules=rules, since=UNTIL - WEEK, until=UNTIL)
 
 
 def _store(connection: Connection, simulation: Simulation) -> None:

@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from service import render
 from service.arguments import get_operator
-from service.invocation import emit, opened_home, progress
+from service.invocation import absolute, emit, opened_home, progress
 from service.options import HomeOption, JsonOption, SinceOption, UntilOption
+
+if TYPE_CHECKING:
+    from incidents.alerts.rules import RuleInForce
 
 alerts_app = typer.Typer(help="Rules that watch the filters.", no_args_is_help=True)
 
 AlertArgument = Annotated[str, typer.Argument(metavar="ALERT", help="Id, as `weir alerts list` shows it.")]
+_SHOWN_OF_RULE = (
+    "name",
+    "kind",
+    "is_on",
+    "limit",
+    "window_min",
+    "windows",
+    "filters",
+    "changed",
+    "changed_by",
+    "changed_at",
+)
 _SHOWN = ("alert_id", "state", "rule_name", "filter_name", "rule_id", "since", "sentence", "acked_by", "silenced_until")
 
 
@@ -39,31 +55,93 @@ def list_all(
 @alerts_app.command("rules")
 def rules(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Lists the rules in force. Example: weir alerts rules"""
-    from incidents.alerts.kinds import get_limit
+    from incidents.alerts.rules import list_rules
 
     with opened_home(home) as opened:
-        chosen = opened.settings.alerts
-    rows = [{**rule.model_dump(mode="json"), "limit": get_limit(rule)} for rule in chosen]
-    emit(as_json, {"rules": rows}, lambda out: render.print_rows(rows, out))
+        rows = [_describe_rule(entry) for entry in list_rules(opened.records, settings=opened.settings)]
+    shown = [{name: row[name] for name in _SHOWN_OF_RULE} for row in rows]
+    emit(as_json, {"rules": rows}, lambda out: render.print_rows(shown, out))
+
+
+@alerts_app.command("set")
+def set_rule(
+    rule: Annotated[str, typer.Argument(help="Name, as `weir alerts rules` shows it.")],
+    is_on: Annotated[bool | None, typer.Option("--on/--off", help="Whether it is judged.")] = None,
+    limit: Annotated[float | None, typer.Option(help="Where it breaches, in the kind's unit.")] = None,
+    window_min: Annotated[int | None, typer.Option(help="Minutes of a window.")] = None,
+    is_reset: Annotated[bool, typer.Option("--reset", help="Back to what weir.toml says.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Changes a rule without weir.toml; audited. Example: weir alerts set latency --limit 3"""
+    from core.clock import now
+    from core.errors import UsageError
+    from incidents.alerts.rules import change_rule, reset_rule
+
+    if is_reset == any(value is not None for value in (is_on, limit, window_min)):
+        raise UsageError("Nothing to set, or too much", rule, "Give --on, --off, --limit or --window-min, or --reset.")
+    with opened_home(home) as opened:
+        settings, actor = opened.settings, get_operator()
+        if is_reset:
+            entry = reset_rule(opened.records, rule, settings=settings, actor=actor, at=now())
+        else:
+            entry = change_rule(
+                opened.records,
+                rule,
+                settings=settings,
+                actor=actor,
+                at=now(),
+                is_on=is_on,
+                limit=limit,
+                window_min=window_min,
+            )
+    document = _describe_rule(entry)
+    emit(as_json, document, lambda out: render.print_pairs(document, out))
+
+
+def _describe_rule(entry: RuleInForce) -> dict[str, Any]:
+    from incidents.alerts.kinds import get_limit
+    from metrics.report import plain
+
+    return {
+        **entry.rule.model_dump(mode="json"),
+        "limit": get_limit(entry.rule),
+        "changed": list(entry.list_changed()),
+        "changed_by": entry.changed_by,
+        "changed_at": plain(entry.changed_at),
+        "configured": {
+            "is_on": entry.configured.is_on,
+            "limit": get_limit(entry.configured),
+            "window_min": entry.configured.window_min,
+        },
+    }
 
 
 @alerts_app.command("replay")
 def replay(
     since: SinceOption = "7d",
     until: UntilOption = None,
+    rules_file: Annotated[
+        Path | None, typer.Option("--rules", metavar="FILE", help="Rules to try: a TOML file with [[alerts]].")
+    ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Lists the alarms that the rules would have raised. Example: weir alerts replay --since 30d"""
+    """Lists the alarms that the rules would have raised. Example: weir alerts replay --since 30d; weir alerts replay --rules try.toml"""
     from core.clock import now, parse_when
     from incidents.alerts.replay import replay_alerts
+    from incidents.alerts.rules import list_rules, read_rules
     from metrics.report import plain
 
     with opened_home(home) as opened, progress("replaying") as advance:
+        if rules_file is None:
+            chosen = [entry.rule for entry in list_rules(opened.records, settings=opened.settings)]
+        else:
+            chosen = list(read_rules(absolute(rules_file)))
         found = replay_alerts(
             opened.events,
             opened.records,
-            settings=opened.settings,
+            rules=chosen,
             since=parse_when(since or "7d"),
             until=parse_when(until) if until else now(),
             on_progress=advance,

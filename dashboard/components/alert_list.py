@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Literal
@@ -22,6 +22,7 @@ from dashboard.theme import format_duration, format_time, localise
 from incidents.alerts import desk
 from incidents.alerts.desk import AlertView
 from incidents.alerts.kinds import KINDS
+from incidents.alerts.rules import list_rules
 from incidents.enums import AlertState
 
 SHOWN = 30
@@ -59,7 +60,9 @@ _ACTIONS = {
 def render_alerts() -> None:
     """Draws the section: open alerts, those that are over, the rules."""
     at, zone = now(), data.zone()
-    views = desk.list_alerts(data.home().records, actor=state.current_actor(), at=at, with_ok=True)
+    home = data.home()
+    windows = {entry.rule.name: entry.rule.window_min for entry in list_rules(home.records, settings=home.settings)}
+    views = desk.list_alerts(home.records, actor=state.current_actor(), at=at, with_ok=True)
     is_over = [view for view in views if view.state is AlertState.OK]
     is_open = [view for view in views if view.state is not AlertState.OK]
     st.markdown(f"#### {summarize(views, at=at)}")
@@ -68,7 +71,7 @@ def render_alerts() -> None:
             "No alert", "Rules look at every window as it closes; what they find stands here.", icon=":material/check:"
         )
     for filter_name, group in groupby(_by_filter(is_open[:SHOWN]), key=lambda view: view.filter_name):
-        _render_group(filter_name, list(group), at=at, zone=zone)
+        _render_group(filter_name, list(group), windows=windows, at=at, zone=zone)
     if len(is_open) > SHOWN:
         st.caption(f"The {SHOWN} most urgent of {len(is_open):,}; `weir alerts list` shows all.")
     if is_over:
@@ -109,25 +112,26 @@ def _by_filter(views: Sequence[AlertView]) -> list[AlertView]:
     return sorted(views, key=lambda view: first[view.filter_name])
 
 
-def _render_group(filter_name: str | None, views: Sequence[AlertView], *, at: datetime, zone: ZoneInfo) -> None:
+def _render_group(
+    filter_name: str | None, views: Sequence[AlertView], *, windows: Mapping[str, int], at: datetime, zone: ZoneInfo
+) -> None:
     with st.container(border=True, gap="small"):
         st.markdown(f"**{inert(filter_name) if filter_name else 'All filters'}**")
         for view in views:
-            _render_alert(view, at=at, zone=zone)
+            _render_alert(view, window_min=windows.get(view.rule_name, 60), at=at, zone=zone)
 
 
-def _render_alert(view: AlertView, *, at: datetime, zone: ZoneInfo) -> None:
+def _render_alert(view: AlertView, *, window_min: int, at: datetime, zone: ZoneInfo) -> None:
     subject = f"rule **{inert(view.rule_id)}** " if view.rule_id else ""
     badge = f":{_COLOURS[view.state]}-badge[{_ICONS[view.state]} {view.state.title}]"
     with st.container(key=f"alert_{view.alert_id}", gap=None):
         words, *places = st.columns([6.5, 2, 2, 2.3, 2.3, 2], vertical_alignment="top", gap="small")
         with words:
             st.markdown(f"{badge} {subject}{inert(view.sentence, limit=400)}.")
-        for place, render in zip(
-            places,
-            (_render_link, _render_acknowledge, render_from_alert, _render_silence, _render_history),
-            strict=True,
-        ):
+        with places[0]:
+            _render_link(view, window_min=window_min)
+        steps = (_render_acknowledge, render_from_alert, _render_silence, _render_history)
+        for place, render in zip(places[1:], steps, strict=True):
             with place:
                 render(view)
         st.caption(_describe(view, at=at, zone=zone))
@@ -147,8 +151,7 @@ def _describe(view: AlertView, *, at: datetime, zone: ZoneInfo) -> str:
     return " · ".join(parts)
 
 
-def _render_link(view: AlertView) -> None:
-    window_min = next((rule.window_min for rule in data.home().settings.alerts if rule.name == view.rule_name), 60)
+def _render_link(view: AlertView, *, window_min: int) -> None:
     st.page_link(
         get_path(KINDS[view.kind].page),
         label="See it",

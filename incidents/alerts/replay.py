@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from core.events import EventStore
 from core.records import RecordStore
-from core.settings import Settings
+from core.settings import AlertRule
 from incidents.alerts.judgement import fill_windows
 from incidents.alerts.kinds import judge_rule, say
 from incidents.alerts.states import ALARMED, Alert, advance
@@ -43,14 +43,14 @@ def replay_alerts(
     events: EventStore,
     records: RecordStore,
     *,
-    settings: Settings,
+    rules: Sequence[AlertRule],
     since: datetime,
     until: datetime,
     on_progress: Callable[[str, float], None] = lambda _step, _share: None,
 ) -> list[Replayed]:
-    """Runs every rule over the windows that closed in (since, until], in order of firing."""
+    """Runs every rule that is on over the windows that closed in (since, until]; alarms in order of firing."""
     found: list[Replayed] = []
-    rules = [rule for rule in settings.alerts if rule.is_on]
+    rules = [rule for rule in rules if rule.is_on]
     for number, rule in enumerate(rules):
         on_progress(rule.name, number / len(rules))
         ends = list_ends(since, until, window_s=rule.window_min * 60)

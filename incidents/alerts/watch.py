@@ -17,6 +17,7 @@ from core.records import RecordStore
 from core.settings import AlertRule, Settings
 from incidents.alerts.judgement import Judgement, fill_windows
 from incidents.alerts.kinds import judge_rule, say
+from incidents.alerts.rules import list_rules
 from incidents.alerts.states import ALARMED, Alert, advance
 from incidents.audit import Change, change
 from incidents.enums import AlertState
@@ -67,11 +68,11 @@ def evaluate_alerts(records: RecordStore, events: EventStore, *, settings: Setti
     Args:
         records: Keeps states and how far each rule has come, so that a restart neither repeats nor leaves out a window.
         events: The events.
-        settings: Holds the rules.
+        settings: Holds the rules; what a lead changed since applies.
         at: Now.
     """
     before = _find_last_event(records)
-    rules = [rule for rule in settings.alerts if rule.is_on]
+    rules = [entry.rule for entry in list_rules(records, settings=settings) if entry.rule.is_on]
     for rule in rules:
         _evaluate(records, events, rule, at=at)
     _retire(records, {rule.name for rule in rules}, at=at)

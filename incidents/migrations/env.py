@@ -2,6 +2,7 @@
 
 from alembic import context
 
+import incidents.alerts.models
 import incidents.judgement.models
 import incidents.response.models  # noqa: F401  registers its tables
 from incidents.models import Record

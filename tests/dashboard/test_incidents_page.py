@@ -16,6 +16,7 @@ from dashboard import data
 from dashboard.components.alert_list import link_params
 from dashboard.navigation import PAGES
 from incidents.alerts import desk
+from incidents.alerts.rules import change_rule
 from incidents.alerts.watch import GRACE, evaluate_alerts
 from incidents.people import SYSTEM
 from service.home import Home
@@ -134,3 +135,15 @@ def test_the_overview_says_when_the_last_alarm_was(sample_home: Home) -> None:
         desk.silence_alert(sample_home.records, view.alert_id, actor=SYSTEM, until=until, reason="known", at=now())
     said = words(open_page(PAGES["overview"], filter="toxicity"))
     assert "Nothing needs a person. Last alarm " in said
+
+
+def test_a_lead_changes_a_rule_and_the_table_says_so(empty_home: Home) -> None:
+    change_rule(
+        empty_home.records, "latency", settings=empty_home.settings, actor=SYSTEM, at=now(), is_on=False, limit=3.0
+    )
+    app = open_page(PAGES["incidents"])
+    table = app.dataframe[0].value.set_index("name")
+    assert not table.loc["latency", "is_on"]
+    assert table.loc["latency", "limit"].startswith("3 · ")
+    assert "(weir.toml: on, 2)" in table.loc["latency", "changed"]
+    assert table["changed"].notna().sum() == 1

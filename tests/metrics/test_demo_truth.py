@@ -11,7 +11,7 @@ import pytest
 from core.clock import to_utc
 from core.events import EventStore
 from core.records import RecordStore
-from core.settings import Settings
+from core.settings import DEFAULT_ALERTS, Settings
 from incidents import MIGRATIONS
 from incidents.alerts.replay import Replayed, replay_alerts
 from ingest.demo.fill import fill_demo
@@ -72,7 +72,7 @@ def alarms(demo: tuple[EventStore, dict[str, Any]], tmp_path_factory: pytest.Tem
     settings = Settings(home=tmp_path_factory.mktemp("alarms"))
     records = RecordStore(settings.records_url)
     records.upgrade(MIGRATIONS)
-    found = replay_alerts(demo[0], records, settings=settings, since=UNTIL - timedelta(days=7), until=UNTIL)
+    found = replay_alerts(demo[0], records, rules=DEFAULT_ALERTS, since=UNTIL - timedelta(days=7), until=UNTIL)
     records.close()
     return found
 
