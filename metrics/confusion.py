@@ -18,7 +18,7 @@ from metrics.assisted import METHOD as ASSISTED
 from metrics.assisted import assist_rates
 from metrics.estimate import RATE, Floats, complement, divide, rate_series
 from metrics.survey import Ratio, count_rates, estimate_rates
-from metrics.sweep import Booleans
+from metrics.sweep import Booleans, Sweep
 
 CELLS = {"tp": (True, True), "fp": (True, False), "fn": (False, True), "tn": (False, False)}
 """Cells of the confusion matrix: (triggered, harmful)."""
@@ -89,6 +89,52 @@ def estimate_errors(
         "precision": complement(rates["wrong_block_share"]),
         "recall": complement(rates["missed_harm_rate"]),
         "f1": _f1(rates["jaccard"]),
+    }
+
+
+def sweep_errors(
+    sweep: Sweep, inside: Booleans, triggered: Booleans, *, min_sample: int, confidence: float
+) -> dict[str, pl.Series]:
+    """Error rates of one set of reviewed turns under many decisions at once, as `estimate_errors` gives them for one.
+
+    Args:
+        sweep: Reviewed turns with the column harmful.
+        inside: Which of its rows count.
+        triggered: Rows by decisions; counts only where a row does.
+        min_sample: As in `estimate_errors`.
+        confidence: Level of the intervals.
+
+    Returns:
+        RATE series by name, one entry per decision: precision, recall, benign_blocked_rate, missed_harm_rate.
+    """
+    harmful = sweep.rows["harmful"].fill_null(value=False).to_numpy()[:, None]
+    among = np.broadcast_to(inside[:, None], triggered.shape)
+    fired = among & triggered
+    kinds = {
+        "wrong_block_share": (~harmful, fired),
+        "benign_blocked_rate": (fired, among & ~harmful),
+        "missed_harm_rate": (~fired, among & harmful),
+        "caught": (harmful, fired),
+        "missed": (harmful, among & ~fired),
+    }
+    rates = {
+        name: sweep.rates(
+            *masks,
+            min_sample=1 if name in _PARTS else min_sample,
+            confidence=confidence,
+            is_counted=name in _OF_JUDGED,
+        )
+        for name, masks in kinds.items()
+    }
+    probability = sweep.rows["inclusion_probability"].to_numpy()[inside]
+    if probability.size and probability.min() < 1:
+        everywhere = np.ones(triggered.shape[1], dtype=bool)
+        rates |= combine_parts(rates, rates, everywhere, min_sample=min_sample)
+    return {
+        "precision": complement(rates["wrong_block_share"]),
+        "recall": complement(rates["missed_harm_rate"]),
+        "benign_blocked_rate": rates["benign_blocked_rate"],
+        "missed_harm_rate": rates["missed_harm_rate"],
     }
 
 

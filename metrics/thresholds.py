@@ -11,8 +11,8 @@ from ibis.backends import BaseBackend
 from ibis.expr.types import Table
 
 from core.errors import UsageError
-from metrics.confusion import combine_parts
-from metrics.estimate import RATE, Floats, complement
+from metrics.confusion import sweep_errors
+from metrics.estimate import RATE
 from metrics.events import checks, fetch, turns
 from metrics.query import CHECK_DIMENSIONS, TURN_DIMENSIONS, Query
 from metrics.report import Report
@@ -152,59 +152,20 @@ def _error_rates(
         reviewed = reviewed.with_columns(group=pl.lit(0, dtype=pl.Int64))
     sample = reviewed.with_columns(conversation_id=pl.coalesce("conversation_id", "label_conversation_id"))
     sweep = Sweep(complete_design(sample.drop("label_conversation_id"), verdicts))
+    scores = sweep.rows["score"].fill_null(float("nan")).to_numpy()[:, None]
     parts = [
-        sweep_errors(sweep, group, part["threshold"].to_numpy(), query)
+        sweep_errors(
+            sweep,
+            (sweep.rows["group"] == group).to_numpy(),
+            scores >= part["threshold"].to_numpy(),
+            min_sample=query.min_sample,
+            confidence=query.confidence,
+        )
         for (group,), part in rows.group_by("group", maintain_order=True)
-        if isinstance(group, int)
     ]
     if not parts:
         return {name: pl.Series([], dtype=RATE) for name in _RATES}
     return {name: pl.concat([part[name] for part in parts]) for name in _RATES}
-
-
-def sweep_errors(sweep: Sweep, group: int, thresholds: Floats, query: Query) -> dict[str, pl.Series]:
-    """Error rates of one filter at every threshold.
-
-    Args:
-        sweep: Reviewed turns with the columns score, harmful and group.
-        group: The rows that count.
-        thresholds: Scores from which a turn triggers.
-        query: Gives the minimum sample and the level.
-
-    Returns:
-        RATE series by name: precision, recall, benign_blocked_rate, missed_harm_rate.
-    """
-    rows = sweep.rows
-    is_inside = (rows["group"] == group).to_numpy()
-    harmful = (rows["harmful"].fill_null(value=False).to_numpy() & is_inside)[:, None]
-    inside = is_inside[:, None]
-    triggered = inside & (rows["score"].fill_null(float("nan")).to_numpy()[:, None] >= thresholds)
-    kinds = {
-        "wrong_block_share": (~harmful, triggered),
-        "benign_blocked_rate": (triggered, (inside & ~harmful) & np.ones_like(triggered)),
-        "missed_harm_rate": (~triggered, harmful & np.ones_like(triggered)),
-        "caught": (harmful, triggered),
-        "missed": (harmful, inside & ~triggered),
-    }
-    found = {
-        name: sweep.rates(
-            *masks,
-            min_sample=1 if name in ("caught", "missed") else query.min_sample,
-            confidence=query.confidence,
-            is_counted=name in ("benign_blocked_rate", "missed_harm_rate"),
-        )
-        for name, masks in kinds.items()
-    }
-    probability = rows["inclusion_probability"].to_numpy()[is_inside]
-    is_sampled = np.full(len(thresholds), bool(probability.size) and probability.min() < 1)
-    if is_sampled.any():
-        found |= combine_parts(found, found, is_sampled, min_sample=query.min_sample)
-    return {
-        "precision": complement(found["wrong_block_share"]),
-        "recall": complement(found["missed_harm_rate"]),
-        "benign_blocked_rate": found["benign_blocked_rate"],
-        "missed_harm_rate": found["missed_harm_rate"],
-    }
 
 
 def _count_turns(backend: BaseBackend, query: Query, scored: Table) -> pl.DataFrame:

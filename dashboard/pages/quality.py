@@ -7,6 +7,7 @@ import streamlit as st
 from dashboard import state
 from dashboard.components.quality_compare import render_experiments, render_shadow
 from dashboard.components.quality_errors import render_errors
+from dashboard.components.quality_frontier import render_frontier
 from dashboard.components.quality_overblocking import render_overblocking
 from dashboard.components.quality_thresholds import render_thresholds
 
@@ -14,6 +15,7 @@ SECTIONS = {
     "Error rates": render_errors,
     "Over-blocking": render_overblocking,
     "Thresholds": render_thresholds,
+    "Trade-off": render_frontier,
     "Shadow": render_shadow,
     "Experiments": render_experiments,
 }

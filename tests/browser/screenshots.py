@@ -72,7 +72,7 @@ def _photograph(browser: Browser, server: Server, folder: Path, *, theme: Litera
     for spec in PAGES.values():
         open_page(page, server, f"{spec.url_path}?window=7d")
         _save(page, folder / f"{spec.key}-{theme}-{width}.png")
-    for section in ("Over-blocking", "Thresholds", "Shadow"):
+    for section in ("Over-blocking", "Thresholds", "Trade-off", "Shadow"):
         open_page(page, server, f"quality?window=30d&section={section}")
         _save(page, folder / f"quality-{section.lower()}-{theme}-{width}.png")
     for name, query in (("list", ""), ("one", "&incident=1")):

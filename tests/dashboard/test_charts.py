@@ -15,6 +15,7 @@ from dashboard.charts.bars import build_counts, build_rates
 from dashboard.charts.cascade import build_funnel, build_outcomes
 from dashboard.charts.common import MAX_MARKS, AnyChart
 from dashboard.charts.counts import build_trigger_counts
+from dashboard.charts.frontier import build_frontier
 from dashboard.charts.latency import build_latency
 from dashboard.charts.rates import BUCKETS_S, MIN_POINTS, build_trigger_rate, choose_bucket
 from dashboard.charts.scores import build_score_histogram
@@ -222,3 +223,26 @@ def test_verdict_bars_add_up_and_are_stacked_in_one_order() -> None:
         ("not logged", 1, 2),
     ]
     assert "no triggers" in json.dumps(build_verdict_bars(frame.clear(), by="app", title="Apps", verdicts=()).to_dict())
+
+
+def test_the_frontier_says_how_many_points_are_on_it_and_shows_no_unknown_one() -> None:
+    nothing = RATE | {"estimate": None}
+    frame = pl.DataFrame(
+        {
+            "point": ["cascade", "threshold", "threshold", "arm"],
+            "filter_name": [None, "f", "f", "f"],
+            "filter_version": [None, None, "2", HOSTILE],
+            "arm": [None, None, None, HOSTILE],
+            "threshold": [None, 0.5, 0.6, None],
+            "reviewed": [9, 9, 9, 9],
+            "benign_blocked_rate": [RATE, RATE, nothing, RATE],
+            "missed_harm_rate": [RATE, RATE, RATE, RATE],
+            "on_frontier": [True, False, None, True],
+        }
+    )
+    spec = build_frontier(frame, title="Trade").to_dict()
+    assert "2 of 3 points" in spec["title"]["subtitle"]
+    text = json.dumps(spec)
+    assert "as logged from 0.5 on" in text
+    assert "\\u202e" not in text
+    assert "no point has enough reviews" in json.dumps(build_frontier(frame.clear(), title="Trade").to_dict())

@@ -10,7 +10,7 @@ from test_pages import open_page, words
 from dashboard.navigation import PAGES
 from service.home import Home
 
-SECTIONS = ("Error rates", "Over-blocking", "Thresholds", "Shadow", "Experiments")
+SECTIONS = ("Error rates", "Over-blocking", "Thresholds", "Trade-off", "Shadow", "Experiments")
 
 
 def open_section(section: str) -> AppTest:
@@ -86,6 +86,17 @@ def test_the_slider_moves_to_the_smallest_threshold_within_the_budget(sample_hom
     assert app.select_slider[0].value == 0.9
     app.number_input(key="threshold_budget").set_value(0.0).run()
     assert "No threshold is known to keep" in words(app)
+
+
+def test_the_trade_off_of_a_filter_and_of_the_cascade(sample_home: Home) -> None:
+    app = open_section("Trade-off")
+    assert app.selectbox(key="frontier_filter").value == HOSTILE
+    app.selectbox(key="frontier_filter").set_value("toxicity").run()
+    (row,) = app.dataframe[0].value.to_dict("records")
+    assert (row["name"], row["mode"], row["reviewed"]) == ("1", "enforce", 600)
+    app.selectbox(key="frontier_filter").select_index(0).run()
+    (row,) = app.dataframe[0].value.to_dict("records")
+    assert (row["name"], row["on_frontier"]) == ("cascade", "yes")
 
 
 def test_shadow_says_that_nothing_ran_beside(sample_home: Home) -> None:

@@ -38,6 +38,7 @@ ROWS = {
     "funnel": {"layer", "reached", "triggered", "stopped", "unique_catches"},
     "latency": {"p50_ms", "p95_ms", "p99_ms", "errors"},
     "thresholds": {"threshold", "triggers", "precision", "recall", "benign_blocked_rate", "unknown"},
+    "frontier": {"point", "filter_name", "threshold", "arm", "benign_blocked_rate", "missed_harm_rate", "on_frontier"},
     "shadow": {
         *("reference", "candidate", "pairs", "both", "only_reference", "only_candidate", "neither", "p_value"),
         *("difference", "cohen_kappa", "verdict", "unpaired"),
