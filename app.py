@@ -11,8 +11,10 @@ import streamlit as st
 from anyio import to_thread
 
 import cli
+from core.clock import now
 from core.scheduler import build_scheduler
 from core.settings import load_settings
+from incidents.audit_log import record_settings
 from metrics.survey import warm_up
 from service.home import check_binding, get_home, open_home_patiently, serve_home
 from service.intake import run_intake
@@ -34,6 +36,7 @@ async def lifespan(_app: st.App) -> AsyncIterator[None]:
         address = publish_address(settings.home, int(st.get_option("server.port")))
         stack.callback(withdraw_address, settings.home)
         _token = address.token
+        record_settings(home.records, settings, at=now())
         serve_home(home)
         stack.callback(serve_home, None)
         stack.enter_context(run_intake(home))

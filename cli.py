@@ -20,6 +20,7 @@ from core.settings import describe, load_settings
 from service import render
 from service.alert_commands import alerts_app
 from service.arguments import find_home_argument
+from service.audit_commands import audit_app
 from service.backup_commands import back_up, restore
 from service.case_commands import cases_app
 from service.constitution_commands import constitution_app, stress_app
@@ -77,6 +78,7 @@ GROUPS = {
     "golden": golden_app,
     "incidents": incidents_app,
     "notify": notify_app,
+    "audit": audit_app,
     "proposals": proposals_app,
     "cases": cases_app,
     "export": export_app,

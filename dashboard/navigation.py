@@ -57,6 +57,7 @@ PAGES: Registry[PageSpec] = Registry(
     PageSpec("feedback", "Feedback", "feedback", ":material/dataset:"),
     PageSpec("reviewers", "Reviewers", "reviewers", ":material/groups:"),
     PageSpec("sources", "Sources", "sources", ":material/database:"),
+    PageSpec("admin", "Admin", "admin", ":material/admin_panel_settings:"),
 )
 
 

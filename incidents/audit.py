@@ -11,6 +11,7 @@ import json
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -94,16 +95,40 @@ def compute_digest(entry: AuditEntry) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def find_tampering(records: RecordStore) -> int | None:
-    """Number of the first audit entry that was changed, removed or put in; None when the chain is whole."""
+@dataclass(frozen=True, slots=True)
+class Break:
+    """The first place where the log is not what was written.
+
+    Attributes:
+        seq: Number of the entry.
+        what: What is wrong there, as a sentence.
+    """
+
+    seq: int
+    what: str
+
+
+def find_tampering(records: RecordStore) -> Break | None:
+    """The first audit entry that was changed, removed, moved or put in; None when the chain is whole.
+
+    The chain alone cannot tell when somebody wrote all of it anew: `audit_log.verify_audit` compares it with heads that
+    were noted elsewhere.
+    """
     previous, expected = _ORIGIN, 1
     with records.session() as session:
-        for entry in session.exec(select(AuditEntry).order_by(col(AuditEntry.seq))):
-            if (entry.seq, entry.previous, entry.digest) != (expected, previous, compute_digest(entry)):
-                return expected
+        query = select(AuditEntry).order_by(col(AuditEntry.seq)).execution_options(yield_per=1000)
+        for entry in session.exec(query):
+            if entry.seq != expected:
+                return Break(expected, f"Entry {expected} is missing.")
+            if entry.digest != compute_digest(entry):
+                return Break(expected, f"Entry {expected} was changed.")
+            if entry.previous != previous:
+                return Break(expected, f"Entry {expected} does not follow the one before: it was moved or put in.")
             previous, expected = entry.digest, expected + 1
         head = session.exec(select(Progress).where(Progress.name == _HEAD)).one()
-        return None if head.position == expected - 1 else expected
+    if head.position >= expected:
+        return Break(expected, f"The last {head.position - expected + 1} entries are missing.")
+    return Break(expected, "The position of the log was changed.") if head.position < expected - 1 else None
 
 
 def count_actions(records: RecordStore, *, actor: str, action: str, since: datetime) -> int:

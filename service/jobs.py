@@ -8,6 +8,7 @@ from core.clock import now
 from core.events import Connection, EventStore
 from core.scheduler import Job, JobRun
 from incidents.alerts.watch import GRACE, evaluate_alerts
+from incidents.audit_log import HEADS, note_head
 from incidents.notify.outbox import collect_messages
 from incidents.notify.sending import send_due
 from incidents.opening import open_cases
@@ -62,6 +63,9 @@ def build_jobs(home: Home) -> list[Job]:
             f"messages: {', '.join(f'{n} {name}' for name, n in counts.items() if n)}" if any(counts.values()) else ""
         )
 
+    def note() -> str:
+        return "head of the audit log noted" if note_head(home.records, settings.home / HEADS, at=now()) else ""
+
     return [
         Job("ingest", settings.ingest.interval_s, ingest),
         Job("verdicts", 2.0, mirror),
@@ -70,6 +74,7 @@ def build_jobs(home: Home) -> list[Job]:
         Job("incidents", 5.0, reopen),
         Job("escalation", 5.0, escalate),
         Job("notifications", 2.0, notify),
+        Job("audit", 300.0, note),
         Job("housekeeping", 600.0, lambda: keep_house(home)),
     ]
 

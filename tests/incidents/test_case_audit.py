@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from case_house import ANA, BEN, T0, House
+from case_house import ANA, BEN, LEA, T0, House
 from sqlmodel import col, select
 
-from core.errors import AppError
+from core.errors import AccessError, AppError, FormatError
 from incidents import audit
-from incidents.audit import change, find_tampering
+from incidents.audit import change, compute_digest, find_tampering
+from incidents.audit_log import list_audit, list_people, note_head, record_settings, verify_audit
 from incidents.cases import escalate_case, lease_next, release_case, reveal_turn, skip_case
 from incidents.enums import EscalationReason
 from incidents.models import AuditEntry, Case, CaseEvent, Progress, Vote
@@ -95,16 +98,21 @@ def test_a_change_that_records_nothing_changes_nothing(house: House) -> None:
 
 
 @pytest.mark.parametrize(
-    ("statement", "broken"),
+    ("statement", "broken", "what"),
     [
-        ("UPDATE audit SET actor = 'eve' WHERE seq = 3", 3),
-        ("UPDATE audit SET at = '2020-01-01 00:00:00.000000' WHERE seq = 1", 1),
-        ("DELETE FROM audit WHERE seq = 2", 2),
-        ("DELETE FROM audit WHERE seq = (SELECT max(seq) FROM audit)", 5),
-        ("UPDATE audit SET previous = digest WHERE seq = 4", 4),
+        ("UPDATE audit SET actor = 'eve' WHERE seq = 3", 3, "was changed"),
+        ("UPDATE audit SET at = '2020-01-01 00:00:00.000000' WHERE seq = 1", 1, "was changed"),
+        ("UPDATE audit SET detail = '{}' WHERE seq = 2", 2, "was changed"),
+        ("DELETE FROM audit WHERE seq = 1", 1, "is missing"),
+        ("DELETE FROM audit WHERE seq = 2", 2, "is missing"),
+        ("DELETE FROM audit WHERE seq = (SELECT max(seq) FROM audit)", 5, "last 1 entries are missing"),
+        ("DELETE FROM audit", 1, "last 5 entries are missing"),
+        ("UPDATE audit SET previous = digest WHERE seq = 4", 4, "was changed"),
+        ("UPDATE audit SET seq = CASE seq WHEN 3 THEN -4 ELSE -3 END WHERE seq IN (3, 4)", 3, "was changed"),
+        ("UPDATE progress SET position = position - 1 WHERE name = 'audit'", 6, "position of the log"),
     ],
 )
-def test_tampering_is_found(house: House, statement: str, broken: int) -> None:
+def test_tampering_is_found(house: House, statement: str, broken: int, what: str) -> None:
     case_id = house.add_cases(1)[0]
     for actor in (ANA, BEN):
         cast_vote(house.records, VoteCreate(case_id, harmful=True), actor=actor, at=T0)
@@ -112,4 +120,93 @@ def test_tampering_is_found(house: House, statement: str, broken: int) -> None:
     assert find_tampering(house.records) is None
     with house.records.session() as session:
         session.connection().execute(sa.text(statement))
-    assert find_tampering(house.records) == broken
+        session.connection().execute(sa.text("UPDATE audit SET seq = -seq WHERE seq < 0"))
+    found = find_tampering(house.records)
+    assert found is not None
+    assert found.seq == broken
+    assert what in found.what
+
+
+def rewrite(house: House, **changes: str) -> None:
+    """Writes the log anew from entry 2 on, as somebody who knows how it is made would: every digest fits."""
+    with house.records.session() as session:
+        entries = list(session.exec(select(AuditEntry).order_by(col(AuditEntry.seq))))
+        for before, entry in itertools.pairwise(entries):
+            if entry.seq == 2:
+                for name, value in changes.items():
+                    setattr(entry, name, value)
+            entry.previous = before.digest
+            entry.digest = compute_digest(entry)
+            session.add(entry)
+
+
+def test_a_log_that_was_written_anew_is_found_by_a_head_noted_elsewhere(house: House) -> None:
+    case_id = house.add_cases(1)[0]
+    path = house.settings.home / "audit-heads.jsonl"
+    cast_vote(house.records, VoteCreate(case_id, harmful=True), actor=ANA, at=T0)
+    assert note_head(house.records, path, at=T0) is True
+    assert note_head(house.records, path, at=T0) is False, "nothing new"
+    cast_vote(house.records, VoteCreate(case_id, harmful=True), actor=BEN, at=T0)
+    assert verify_audit(house.records, path).broken is None
+    rewrite(house, actor="eve")
+    assert find_tampering(house.records) is None
+    check = verify_audit(house.records, path)
+    assert check.broken is not None
+    assert "noted" in check.broken.what
+    assert verify_audit(house.records, None).broken is None
+
+
+def test_an_end_that_was_cut_off_with_its_position_is_found_by_a_noted_head(house: House) -> None:
+    case_id = house.add_cases(1)[0]
+    path = house.settings.home / "audit-heads.jsonl"
+    cast_vote(house.records, VoteCreate(case_id, harmful=True), actor=ANA, at=T0)
+    note_head(house.records, path, at=T0)
+    with house.records.session() as session:
+        session.connection().execute(sa.text("DELETE FROM audit WHERE seq = (SELECT max(seq) FROM audit)"))
+        session.connection().execute(sa.text("UPDATE progress SET position = position - 1 WHERE name = 'audit'"))
+    assert find_tampering(house.records) is None
+    check = verify_audit(house.records, path)
+    assert check.broken is not None
+    assert check.broken.seq == 3
+
+
+def test_a_line_of_heads_that_cannot_be_read_is_named(house: House) -> None:
+    house.add_cases(1)
+    path = house.settings.home / "audit-heads.jsonl"
+    note_head(house.records, path, at=T0)
+    with path.open("a") as file:
+        file.write("no json\n")
+    with pytest.raises(FormatError, match="line 2"):
+        verify_audit(house.records, path)
+
+
+def test_entries_are_listed_by_person_action_and_subject(house: House) -> None:
+    case_id = house.add_cases(1)[0]
+    for actor in (ANA, BEN):
+        cast_vote(house.records, VoteCreate(case_id, harmful=True), actor=actor, at=T0)
+    newest = list_audit(house.records, actor=LEA)
+    assert [entry.seq for entry in newest] == [4, 3, 2, 1]
+    assert [entry.actor for entry in list_audit(house.records, actor=LEA, by="ben")] == ["ben"]
+    assert [entry.seq for entry in list_audit(house.records, actor=LEA, action="case.")] == [4, 3]
+    assert [entry.seq for entry in list_audit(house.records, actor=LEA, subject=case_id)] == [4, 3]
+    assert len(list_audit(house.records, actor=LEA, limit=1)) == 1
+    assert list_audit(house.records, actor=LEA, until=T0) == []
+    with pytest.raises(AccessError):
+        list_audit(house.records, actor=ANA)
+    assert [(person.name, person.roles) for person in list_people(house.records, actor=LEA)] == [
+        ("ana", ("reviewer",)),
+        ("ben", ("reviewer",)),
+        ("system", ("admin",)),
+    ]
+
+
+def test_a_change_of_settings_is_recorded_once_by_name_and_never_by_value(house: House) -> None:
+    settings = house.settings
+    assert record_settings(house.records, settings, at=T0) == []
+    assert record_settings(house.records, settings, at=T0) == []
+    changed = settings.model_copy(update={"cases": settings.cases.model_copy(update={"lease_s": 77})})
+    assert record_settings(house.records, changed, at=T0) == ["cases.lease_s"]
+    assert record_settings(house.records, changed, at=T0) == []
+    entries = list_audit(house.records, actor=LEA, action="settings.")
+    assert [json.loads(entry.detail)["changed"] for entry in entries] == [["cases.lease_s"], []]
+    assert "77" not in json.loads(entries[0].detail)["changed"]
