@@ -49,6 +49,7 @@ from service.quarantine_commands import quarantine_app
 from service.remote import CommandResult, call, check_unserved, find_address, read_stdin
 from service.report_command import print_report
 from service.sample_command import draw_reviews
+from service.tokens import print_token
 
 if TYPE_CHECKING:
     from service.home import Home
@@ -65,6 +66,7 @@ app = typer.Typer(
 labels_app = typer.Typer(help="Human verdicts.", no_args_is_help=True)
 app.command("report")(print_report)
 app.command("sample")(draw_reviews)
+app.command("token")(print_token)
 app.command("backup")(back_up)
 app.command("restore")(restore)
 app.command("loop")(close_loop)
@@ -218,7 +220,7 @@ def main() -> None:
 def _needs_home(arguments: Sequence[str]) -> bool:
     words = [word for word in arguments if not word.startswith("-")]
     is_whole = bool(words) and words not in [[name] for name in GROUPS]
-    return is_whole and words[0] not in ("serve", "config", "formats", "restore") and "--help" not in arguments
+    return is_whole and words[0] not in ("serve", "config", "formats", "token", "restore") and "--help" not in arguments
 
 
 def _forward(arguments: Sequence[str]) -> int | None:

@@ -21,48 +21,12 @@ from sqlalchemy import make_url
 
 from core.errors import ConfigError
 from core.section import Section
+from core.settings_ingest import IngestSettings, IntakeSettings, IntakeToken, MappingRule
 from core.settings_response import EscalationPolicy, NotifyTarget
 
 
 class _Named(Protocol):
     name: str
-
-
-class IngestSettings(Section):
-    """How logs are read."""
-
-    interval_s: float = Field(0.25, ge=0.1, le=3600, description="seconds between looks at the inbox")
-    chunk_mb: int = Field(64, ge=1, le=512, description="megabytes of log text read per transaction")
-    crosswalk: Path | None = Field(None, description="a category crosswalk to use instead of the shipped one")
-    osprey_rules: str = Field(
-        "", description="pattern (RE2) of the Osprey features that are rules; empty = those that are true or false"
-    )
-
-
-class MappingRule(Section):
-    """A house log format."""
-
-    name: str = Field(
-        pattern=r"^[a-z][a-z0-9_]{0,39}$", description="name of the format: small letters, digits, underscores"
-    )
-    reads: Literal["filter_log", "model_log", "label_log"] = Field(
-        "filter_log", description="neutral format that its records become"
-    )
-    columns: dict[str, str] = Field(description="paths (a.b[0].c) or constants (=text) by column of that format")
-    values: dict[str, dict[str, str]] = Field(
-        default_factory=dict, description="by column: what its native values are called in that format"
-    )
-    match: dict[str, str] = Field(
-        default_factory=dict, description="values by path that a record must hold to be detected as this format"
-    )
-
-
-class IntakeSettings(Section):
-    """What the HTTP intake takes at once."""
-
-    max_body_mb: int = Field(16, ge=1, le=1024, description="megabytes that the body of an intake request may have")
-    max_unpacked_mb: int = Field(64, ge=1, le=1024, description="megabytes that it may have once unpacked")
-    queue_requests: int = Field(64, ge=1, description="intake requests that may wait to be stored; more get status 429")
 
 
 class StatisticsSettings(Section):
@@ -232,6 +196,7 @@ class Settings(BaseSettings):
 
     home: Path = Field(Path(".weir"), description="folder that holds the stores")
     intake_token: SecretStr | None = Field(None, description="bearer token of the HTTP intake")
+    tokens: tuple[IntakeToken, ...] = Field((), description="more of them, as [[tokens]], hashed")
     layers: tuple[str, ...] = Field(
         (
             "keyword",
@@ -267,6 +232,11 @@ class Settings(BaseSettings):
         (), description="who is told while nobody takes something up, as [[escalation]]"
     )
 
+    @property
+    def has_intake_token(self) -> bool:
+        """Whether a token guards the intake."""
+        return self.intake_token is not None or bool(self.tokens)
+
     @model_validator(mode="after")
     def _escalations_name_targets(self) -> Self:
         names = [target.name for target in self.notify]
@@ -280,7 +250,7 @@ class Settings(BaseSettings):
             raise ValueError(f"an escalation step names a notify entry that does not exist: {unknown[0]}")
         return self
 
-    @field_validator("alerts", "queues", "notify")
+    @field_validator("alerts", "queues", "notify", "tokens")
     @classmethod
     def _names_differ(cls, named: tuple[_Named, ...]) -> tuple[_Named, ...]:
         names = [item.name for item in named]

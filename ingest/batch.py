@@ -42,7 +42,11 @@ class Batch:
 
 @dataclass(slots=True)
 class IngestSummary:
-    """What became of the records of one or more batches. Counts are records, except the stored rows."""
+    """What became of the records of one or more batches. Counts are records, except the stored rows.
+
+    Every record is stored (new to the store in some part), a duplicate, ignored (it tells of no turn, check or verdict: a
+    trace's span of another kind), or rejected.
+    """
 
     files: int = 0
     read: int = 0
@@ -50,13 +54,14 @@ class IngestSummary:
     checks: int = 0
     labels: int = 0
     duplicates: int = 0
+    ignored: int = 0
     rejected: int = 0
     rejections: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
 
     def add(self, other: IngestSummary) -> None:
         """Adds another summary's counts."""
-        for name in ("files", "read", "turns", "checks", "labels", "duplicates", "rejected", "seconds"):
+        for name in ("files", "read", "turns", "checks", "labels", "duplicates", "ignored", "rejected", "seconds"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for reason, count in other.rejections.items():
             self.rejections[reason] = self.rejections.get(reason, 0) + count
@@ -68,6 +73,7 @@ class IngestSummary:
             "read": self.read,
             "stored": {"turns": self.turns, "checks": self.checks, "labels": self.labels},
             "duplicates": self.duplicates,
+            "ignored": self.ignored,
             "rejected": self.rejected,
             "rejections": self.rejections,
             "seconds": round(self.seconds, 3),

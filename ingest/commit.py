@@ -37,6 +37,7 @@ class Outcome:
         is_stored: Whether the records without fault are in the store now.
         accepted: Records that were new.
         duplicates: Records that were known already.
+        ignored: Records that tell of no turn, check or verdict.
         rejections: Refused records, by reason.
         first: The first refused record.
     """
@@ -44,6 +45,7 @@ class Outcome:
     is_stored: bool
     accepted: int = 0
     duplicates: int = 0
+    ignored: int = 0
     rejections: dict[str, int] = field(default_factory=dict)
     first: Refusal | None = None
 
@@ -110,22 +112,29 @@ def _load(connection: Connection, members: Sequence[Post], settings: Settings) -
     first = members[0]
     batch = Batch(pa.concat_tables(tables), pa.concat_tables(rejects), first.source)
     summary = load_batch(connection, first.log_format, batch, settings=settings)
-    new = np.unique(connection.execute("SELECT line_no FROM contributing").fetchnumpy()["line_no"])
-    stored = np.diff(np.searchsorted(new, offsets, side="right")).tolist()
+    stored, yielding = (_count_lines(connection, table, offsets) for table in ("contributing", "yielding"))
     outcomes = []
-    for post, start, end, accepted in zip(members, offsets, offsets[1:], stored, strict=False):
+    for post, start, end, accepted, told in zip(members, offsets, offsets[1:], stored, yielding, strict=False):
         rejections = _count_refused(connection, start, end) if summary.rejected else {}
         is_stored = post.is_partial or not rejections
         outcomes.append(
             Outcome(
                 is_stored,
                 accepted if is_stored else 0,
-                post.read - accepted - sum(rejections.values()) if is_stored else 0,
+                told - accepted if is_stored else 0,
+                post.read - told - sum(rejections.values()) if is_stored else 0,
                 rejections,
                 _find_first(connection, start, end) if rejections else None,
             )
         )
     return outcomes
+
+
+def _count_lines(connection: Connection, table: str, offsets: Sequence[int]) -> list[int]:
+    """How many lines of each post `table` names."""
+    lines = np.unique(connection.execute(f"SELECT line_no FROM {table}").fetchnumpy()["line_no"])
+    counts: list[int] = np.diff(np.searchsorted(lines, offsets, side="right")).tolist()
+    return counts
 
 
 def _shift(table: pa.Table, offset: int) -> pa.Table:

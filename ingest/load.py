@@ -109,7 +109,8 @@ def load_batch(connection: Connection, log_format: LogFormat, batch: Batch, *, s
     summary.rejected = sum(summary.rejections.values())
 
     selects = log_format.selects(settings)
-    connection.execute("CREATE OR REPLACE TEMP TABLE contributing (line_no BIGINT)")
+    for name in ("contributing", "yielding"):
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} (line_no BIGINT)")
     span: list[Any] = []
     if selects.turns:
         summary.turns = merge_turns(connection, selects.turns, ingest_id=ingest_id, source=batch.source)
@@ -120,8 +121,11 @@ def load_batch(connection: Connection, log_format: LogFormat, batch: Batch, *, s
     if selects.labels:
         summary.labels = _append_labels(context, selects.labels)
         span += _span(connection, "new_labels")
-    stored = connection.execute("SELECT count(DISTINCT line_no) FROM contributing").fetchall()[0][0]
-    summary.duplicates = summary.read - summary.rejected - stored
+    stored, yielding = connection.execute(
+        "SELECT (SELECT count(DISTINCT line_no) FROM contributing), (SELECT count(DISTINCT line_no) FROM yielding)"
+    ).fetchall()[0]
+    summary.ignored = summary.read - summary.rejected - yielding
+    summary.duplicates = yielding - stored
     if batch.digest:
         connection.execute(
             "INSERT INTO chunks VALUES (?, ?, ?)",
@@ -129,7 +133,7 @@ def load_batch(connection: Connection, log_format: LogFormat, batch: Batch, *, s
         )
     summary.seconds = time.perf_counter() - started
     connection.execute(
-        "INSERT INTO ingests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO ingests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             ingest_id,
             now(),
@@ -145,6 +149,7 @@ def load_batch(connection: Connection, log_format: LogFormat, batch: Batch, *, s
             min(span, default=None),
             max(span, default=None),
             summary.seconds,
+            summary.ignored,
         ],
     )
     return summary
@@ -286,6 +291,7 @@ def _append_checks(context: _Context, select: str, scores: str) -> int:
         FROM (SELECT *, CAST(CASE WHEN native_id IS NULL THEN {_identity(_CHECK_IDENTITY)}
                   ELSE md5(concat_ws(chr(31), filter_name, native_id, item)) END AS UUID) AS check_id FROM ({select})) c
         LEFT JOIN crosswalk x ON x.taxonomy = c.taxonomy AND x.native = {normalized_sql("c.category_native")}""")
+    connection.execute("INSERT INTO yielding SELECT DISTINCT line_no FROM new_checks")
     _drop_known(connection, "checks", "check_id")
     names = [name for name in CHECKS.names() if name not in {"source", "ingest_id"}]
     count: int = connection.execute(
@@ -344,6 +350,7 @@ def _append_labels(context: _Context, select: str) -> int:
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE new_labels AS
         SELECT *, CAST({_identity(_LABEL_IDENTITY)} AS UUID) AS label_id FROM ({select})""")
+    connection.execute("INSERT INTO yielding SELECT DISTINCT line_no FROM new_labels")
     _drop_known(connection, "labels", "label_id")
     names = [name for name in LABELS.names() if name not in {"source", "ingest_id"}]
     count: int = connection.execute(

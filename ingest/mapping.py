@@ -12,7 +12,8 @@ from typing import Any
 
 from core.errors import ConfigError
 from core.registry import Registry
-from core.settings import MappingRule, Settings
+from core.settings import Settings
+from core.settings_ingest import MappingRule
 from ingest.formats import FORMATS
 from ingest.formats.base import LogFormat, Rule, Selects, Structure, sql_text
 

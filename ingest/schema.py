@@ -202,6 +202,7 @@ INGESTS = Table(
         Column("first_event_at", "TIMESTAMP", "earliest event in the batch"),
         Column("last_event_at", "TIMESTAMP", "latest event in the batch"),
         Column("seconds", "DOUBLE", "time the batch took"),
+        Column("ignored_count", "BIGINT", "records that tell of no turn, check or verdict"),
     ),
 )
 
@@ -315,6 +316,7 @@ def create_tables(events: EventStore) -> None:
         for table in TABLES:
             connection.execute(table.create_statement())
         # Stores of earlier versions hold no such log.
+        connection.execute("ALTER TABLE ingests ADD COLUMN IF NOT EXISTS ignored_count BIGINT DEFAULT 0")
         connection.execute("ALTER TABLE check_rollup ADD COLUMN IF NOT EXISTS hits BIGINT DEFAULT 0")
         connection.execute(
             "INSERT INTO properties SELECT 'schema_version', ? "

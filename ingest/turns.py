@@ -19,7 +19,7 @@ def merge_turns(connection: Connection, select: str, *, ingest_id: int, source: 
     """Merges a model log's turns into `turns` and `turn_rollup`.
 
     Args:
-        connection: Within a write transaction; has the temporary table `contributing`.
+        connection: Within a write transaction; has the temporary tables `contributing` and `yielding`.
         select: Yields line_no, request_id, ts and the turns' facts.
         ingest_id: The ingest that stores them.
         source: Where they come from.
@@ -28,6 +28,7 @@ def merge_turns(connection: Connection, select: str, *, ingest_id: int, source: 
         How many turns were added or completed.
     """
     connection.execute(f"CREATE OR REPLACE TEMP TABLE logged_turns AS {select}")
+    connection.execute("INSERT INTO yielding SELECT DISTINCT line_no FROM logged_turns")
     _gather(connection, "logged_turns", _FACTS, is_logged=True)
     changed = _merge(connection, ingest_id=ingest_id, source=source)
     # Lines that say different things of one turn all contribute; an exact copy is a duplicate.

@@ -84,11 +84,11 @@ def check_binding(host: str, settings: Settings) -> None:
         is_local = host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         is_local = False
-    if not is_local and settings.intake_token is None:
+    if not is_local and not settings.has_intake_token:
         raise ConfigError(
             "Weir does not listen beyond this host without a token",
             f"host {host}",
-            "Set WEIR_INTAKE_TOKEN, or bind 127.0.0.1.",
+            "Set WEIR_INTAKE_TOKEN or [[tokens]], or bind 127.0.0.1.",
         )
 
 

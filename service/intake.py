@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import hmac
 import ipaddress
 import json
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import structlog
@@ -17,12 +19,15 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from core.clock import now
 from core.errors import AppError, FormatError, UsageError
 from core.settings import Settings
+from core.settings_ingest import IntakeToken
 from ingest.commit import Outcome
 from ingest.formats import LogFormat
 from ingest.intake import BodyTooLargeError, Post, read_records, unpack
 from ingest.mapping import find_formats
+from ingest.otlp import JSON, LOGS, PROTOBUF, TRACES, Signal, read_export, write_answer
 from ingest.writer import GroupWriter, QueueFullError, WriterClosedError
 from service.home import Home
 from service.telemetry import CONTENT_TYPE, Telemetry
@@ -45,12 +50,17 @@ class UnknownFormatError(AppError):
     """The path names no log format."""
 
 
+class UnsupportedError(AppError):
+    """The body is packed or written in a way that is not read."""
+
+
 _STATUS: dict[type[AppError], int] = {
     UsageError: 400,
     FormatError: 400,
     NotAuthorizedError: 401,
     UnknownFormatError: 404,
     BodyTooLargeError: 413,
+    UnsupportedError: 415,
     QueueFullError: 429,
     WriterClosedError: 503,
 }
@@ -66,10 +76,17 @@ class Intake:
         self.telemetry = Telemetry(home.events, lambda: self.writer.depth)
 
     async def post(self, request: Request) -> Response:
-        """Stores a batch; a 200 means that it is durable."""
+        """Stores a batch of one format; a 200 means that it is durable."""
+        return await self._guard(request, self._store)
+
+    async def export(self, request: Request, signal: Signal) -> Response:
+        """Stores what an OpenTelemetry exporter sends; a 200 means that it is durable."""
+        return await self._guard(request, partial(self._store_export, signal))
+
+    async def _guard(self, request: Request, store: Callable[[Request], Awaitable[Response]]) -> Response:
         try:
             authorize(request, self._settings)
-            response = await self._store(request)
+            response = await store(request)
         except AppError as error:
             response = _answer_error(error)
         except ClientDisconnect:
@@ -88,26 +105,49 @@ class Intake:
             return _answer_error(error)
         return Response(await to_thread.run_sync(self.telemetry.render), headers={"Content-Type": CONTENT_TYPE})
 
+    async def _store_export(self, signal: Signal, request: Request) -> Response:
+        log_format = find_formats(self._settings)[signal.format_key]
+        content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if content_type not in (PROTOBUF, JSON):
+            named = f"{content_type[:_MAX_NAME]!r}."
+            raise UnsupportedError("Not a known content type", named, f"Send {PROTOBUF} or {JSON}.")
+        source = _read_source(request, log_format)
+        authorize(request, self._settings, source=source)
+
+        def read(text: bytes) -> Post:
+            return Post(log_format, source, read_export(signal, text, content_type), True, len(text))
+
+        outcome = await self._store_post(request, read)
+        reason = "" if outcome.first is None else f"{outcome.first.field or 'record'}: {outcome.first.detail}"
+        body = write_answer(signal, content_type, rejected=sum(outcome.rejections.values()), reason=reason)
+        return Response(body, media_type=content_type)
+
     async def _store(self, request: Request) -> Response:
         log_format = _find_format(request.path_params["format"], self._settings)
         source = _read_source(request, log_format)
+        authorize(request, self._settings, source=source)
         is_partial = _read_partial(request)
-        encoding = request.headers.get("content-encoding", "identity").strip().lower()
-        if encoding not in ("identity", "gzip", "x-gzip"):
-            return _answer(415, {"error": f"Not a known encoding: {encoding!r}. Send gzip or plain text."})
-        self.writer.check_room()
-        body = await _read_body(request, limit=self._settings.intake.max_body_mb << 20)
 
-        def parse() -> Post:
-            text = unpack(body, limit=self._settings.intake.max_unpacked_mb << 20)
+        def read(text: bytes) -> Post:
             return Post(log_format, source, read_records(text), is_partial, len(text))
 
-        post = await to_thread.run_sync(parse, limiter=self._limiter)
+        outcome = await self._store_post(request, read)
+        return _answer_outcome(outcome, log_format)
+
+    async def _store_post(self, request: Request, read: Callable[[bytes], Post]) -> Outcome:
+        """Unpacks and reads a body, and waits until its records are durable."""
+        encoding = request.headers.get("content-encoding", "identity").strip().lower()
+        if encoding not in ("identity", "gzip", "x-gzip"):
+            raise UnsupportedError("Not a known encoding", f"{encoding[:_MAX_NAME]!r}.", "Send gzip or plain text.")
+        self.writer.check_room()
+        body = await _read_body(request, limit=self._settings.intake.max_body_mb << 20)
+        limit = self._settings.intake.max_unpacked_mb << 20
+        post = await to_thread.run_sync(lambda: read(unpack(body, limit=limit)), limiter=self._limiter)
         outcome = Outcome(is_stored=True)
         if post.read:
             outcome = await asyncio.wrap_future(self.writer.submit(post))
-        self.telemetry.count_outcome(log_format.key, outcome)
-        return _answer_outcome(outcome, log_format)
+        self.telemetry.count_outcome(post.log_format.key, outcome)
+        return outcome
 
 
 class _Current:
@@ -137,30 +177,57 @@ async def post_records(request: Request) -> Response:
     return await _current.intake.post(request) if _current.intake else _answer_error(_stopping())
 
 
+async def export_traces(request: Request) -> Response:
+    """The route of OpenTelemetry's spans."""
+    return await _current.intake.export(request, TRACES) if _current.intake else _answer_error(_stopping())
+
+
+async def export_logs(request: Request) -> Response:
+    """The route of OpenTelemetry's log records."""
+    return await _current.intake.export(request, LOGS) if _current.intake else _answer_error(_stopping())
+
+
 async def show_metrics(request: Request) -> Response:
     """The route of Prometheus."""
     return await _current.intake.scrape(request) if _current.intake else _answer_error(_stopping())
 
 
-def authorize(request: Request, settings: Settings) -> None:
-    """Lets those pass who bring the token, or, where none is set, programs on this host.
+def authorize(request: Request, settings: Settings, *, source: str | None = None) -> None:
+    """Lets those pass who bring a token, or, where none is set, programs on this host.
+
+    Args:
+        request: Brings the token.
+        settings: Hold the tokens.
+        source: What the request would write; None where it writes nothing.
 
     Raises:
         NotAuthorizedError: The request may not pass.
     """
-    if settings.intake_token is not None:
+    if settings.has_intake_token:
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        expected = settings.intake_token.get_secret_value().encode()
-        if (
-            not hmac.compare_digest(given.strip().encode("latin-1"), expected)
-            or scheme.lower() != "bearer"
-            or not expected
-        ):
-            raise NotAuthorizedError("The token is missing or wrong.", "", "Send it as: Authorization: Bearer TOKEN.")
+        token = given.strip().encode("latin-1")
+        if scheme.lower() != "bearer" or not token or not any(_fits(token, one, source) for one in _tokens(settings)):
+            raise NotAuthorizedError(
+                "The token is missing or wrong, or not for this source.", "", "Send it as: Authorization: Bearer TOKEN."
+            )
     elif not _is_local(request.client.host if request.client else "", request.headers):
         raise NotAuthorizedError(
             "Without a token only programs on this host may post.", "", "Set WEIR_INTAKE_TOKEN and send it."
         )
+
+
+def _tokens(settings: Settings) -> list[IntakeToken]:
+    """The tokens in force: those of the settings, and the one that is set in clear."""
+    tokens = list(settings.tokens)
+    if settings.intake_token is not None:
+        digest = hashlib.sha256(settings.intake_token.get_secret_value().encode()).hexdigest()
+        tokens.append(IntakeToken(name="intake-token", sha256=digest))
+    return [token for token in tokens if token.until is None or token.until > now()]
+
+
+def _fits(given: bytes, token: IntakeToken, source: str | None) -> bool:
+    is_scoped = source is not None and token.sources and source not in token.sources
+    return hmac.compare_digest(hashlib.sha256(given).hexdigest(), token.sha256.lower()) and not is_scoped
 
 
 def _is_local(host: str, headers: Headers) -> bool:
@@ -218,6 +285,7 @@ def _answer_outcome(outcome: Outcome, log_format: LogFormat) -> Response:
     counts: dict[str, Any] = {
         "accepted": outcome.accepted,
         "duplicates": outcome.duplicates,
+        "ignored": outcome.ignored,
         "rejected": sum(outcome.rejections.values()),
         "rejections": outcome.rejections,
     }

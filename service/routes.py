@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from ingest.otlp import LOGS, TRACES
 from ingest.schema import get_data_version
 from service import intake
 from service.home import get_home
@@ -45,6 +46,8 @@ def build_routes(run_command: RunCommand, get_token: Callable[[], str]) -> list[
     return [
         Route("/healthz", health),
         Route("/metrics", intake.show_metrics),
+        Route(TRACES.path, intake.export_traces, methods=["POST"]),
+        Route(LOGS.path, intake.export_logs, methods=["POST"]),
         Route(intake.ROUTE, intake.post_records, methods=["POST"]),
         Route(ROUTE, command, methods=["POST"]),
     ]

@@ -16,6 +16,8 @@ from ingest.formats.granite_guardian import GraniteGuardian
 from ingest.formats.guardrails_ai import GuardrailsAI
 from ingest.formats.hh_rlhf import HhRlhf
 from ingest.formats.label_log import LabelLog
+from ingest.formats.langfuse_observations import LangfuseObservations
+from ingest.formats.langfuse_scores import LangfuseScores
 from ingest.formats.litellm_standard_logging import LiteLLMStandardLogging
 from ingest.formats.llama_guard import LlamaGuard
 from ingest.formats.llamafirewall import LlamaFirewall
@@ -25,7 +27,10 @@ from ingest.formats.nemo_guardrails import NemoGuardrails
 from ingest.formats.openai_batch_output import OpenAIBatchOutput
 from ingest.formats.openai_chat_completion import OpenAIChatCompletion
 from ingest.formats.openai_moderation import OpenAIModeration
+from ingest.formats.openinference_spans import OpenInferenceSpans
 from ingest.formats.osprey_execution_result import OspreyExecutionResult
+from ingest.formats.otlp_genai_logs import OtlpGenAILogs
+from ingest.formats.otlp_genai_spans import OtlpGenAISpans
 from ingest.formats.perspective import Perspective
 from ingest.formats.prompt_guard import PromptGuard
 from ingest.formats.shieldgemma import ShieldGemma
@@ -57,6 +62,11 @@ FORMATS: Registry[LogFormat] = Registry(
     GuardrailsAI(),
     LiteLLMStandardLogging(),
     NemoGuardrails(),
+    OtlpGenAISpans(),
+    OtlpGenAILogs(),
+    LangfuseObservations(),
+    LangfuseScores(),
+    OpenInferenceSpans(),
     BedrockInvocationLog(),
     OspreyExecutionResult(),
     AwsWaf(),

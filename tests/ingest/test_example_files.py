@@ -29,6 +29,8 @@ COUNTS = {
     "guardrails_ai": ("guardrails_ai", 4, 0, 4, 2, 0, 0, 0),
     "hh_rlhf": ("hh_rlhf", 2, 2, 1, 0, 0, 2, 0),
     "litellm_standard_logging": ("litellm_standard_logging", 4, 4, 3, 1, 1, 0, 0),
+    "langfuse_observations": ("langfuse_observations", 3, 1, 2, 1, 0, 0, 0),
+    "langfuse_scores": ("langfuse_scores", 4, 0, 3, 1, 0, 1, 0),
     "llama_guard": ("llama_guard", 6, 0, 6, 3, 1, 0, 0),
     "llamafirewall": ("llamafirewall", 4, 0, 5, 3, 0, 0, 0),
     "llm_guard": ("llm_guard", 4, 0, 8, 2, 0, 0, 0),
@@ -36,7 +38,10 @@ COUNTS = {
     "openai_batch_output": ("openai_batch_output", 4, 3, 1, 1, 0, 0, 0),
     "openai_chat_completion": ("openai_chat_completion", 5, 5, 4, 1, 1, 0, 0),
     "openai_moderation": ("openai_moderation", 4, 0, 5, 2, 0, 0, 0),
+    "openinference_spans": ("openinference_spans", 3, 0, 2, 1, 0, 1, 0),
     "osprey_execution_result": ("osprey_execution_result", 2, 0, 6, 2, 0, 0, 0),
+    "otlp_genai_logs": ("otlp_genai_logs", 3, 1, 3, 1, 0, 0, 0),
+    "otlp_genai_spans": ("otlp_genai_spans", 2, 1, 3, 2, 0, 0, 0),
     "perspective": ("perspective", 3, 0, 6, 2, 1, 0, 0),
     "prompt_guard": ("prompt_guard", 3, 0, 3, 2, 0, 0, 0),
     "shieldgemma": ("shieldgemma", 3, 0, 3, 1, 0, 0, 0),
@@ -59,6 +64,11 @@ def test_example__read_whole_under_any_name(name: str, events: EventStore, setti
     wrong = "SELECT count(*) FROM checks WHERE (status IN ('ok', 'hit')) <> (triggered IS NOT NULL)"
     assert events.read(wrong).item() == 0
     assert ingest_paths(events, [misnamed], settings=settings).checks == 0
+
+
+def test_no_example_is_left_out() -> None:
+    names = {path.stem for path in EXAMPLES.glob("*.jsonl") if not path.stem.startswith("out_")}
+    assert names == set(COUNTS)
 
 
 @pytest.mark.parametrize("name", COUNTS)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from core.events import EventStore
-from core.settings import IngestSettings, Settings
+from core.settings import Settings
+from core.settings_ingest import IngestSettings
 from ingest.files import ingest_paths
 from ingest.load import load_records
 from metrics.query import Query
@@ -191,3 +192,34 @@ def test_store_of_an_earlier_version__gains_the_new_count(events: EventStore, se
     create_tables(events)
     load(events, settings, "filter_log", make_check(1))
     assert run_report(events, "triggers", Query()).rows["hits"].to_list() == [0]
+
+
+def test_spans_of_another_kind__ignored_and_no_duplicates(events: EventStore, settings: Settings) -> None:
+    span = {"traceId": "0" * 32, "spanId": "1" * 16, "startTimeUnixNano": "1772442845100000000", "attributes": []}
+    record = {"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}
+    summary = load(events, settings, "otlp_genai_spans", record, {"resourceSpans": "x"})
+    assert (summary.ignored, summary.duplicates, summary.rejected) == (1, 0, 1)
+    turn = {"id": "o", "type": "GENERATION", "trace_id": "t", "start_time": "2026-03-02 09:00:00", "input": "hi"}
+    again = load(events, settings, "langfuse_observations", turn, turn, {**turn, "id": "p", "type": "SPAN"})
+    assert (again.turns, again.duplicates, again.ignored) == (1, 1, 1)
+    assert events.read("SELECT sum(ignored_count) FROM ingests").item() == 2
+
+
+@pytest.mark.parametrize(
+    ("output", "fired"),
+    [
+        ('{"flagged": true}', True),
+        ({"triggered": False}, False),
+        ({"allowed": False}, True),
+        ('{"is_valid": true}', False),
+        ({"score": 0.9}, True),
+        ({"score": 0.7}, False),
+        ("blocked?", None),
+    ],
+)
+def test_guardrail_output__verdict_in_any_of_its_spellings(
+    output: Any, fired: bool | None, events: EventStore, settings: Settings
+) -> None:
+    record = {"id": "o", "type": "GUARDRAIL", "traceId": "t", "startTime": TS, "name": "g", "output": output}
+    load(events, settings, "langfuse_observations", record | {"metadata": {"threshold": 0.8}})
+    assert events.read("SELECT triggered FROM checks").item() is fired

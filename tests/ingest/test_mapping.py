@@ -10,7 +10,8 @@ import pytest
 
 from core.errors import ConfigError
 from core.events import EventStore
-from core.settings import MappingRule, Settings
+from core.settings import Settings
+from core.settings_ingest import MappingRule
 from ingest.explain import explain_file
 from ingest.files import ingest_paths
 from ingest.mapping import find_formats

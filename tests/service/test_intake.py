@@ -37,7 +37,7 @@ from tests.ingest.logs import read_store
 ROUTE = "/intake/v1/filter_log"
 WAIT_S = 30
 CLIENTS, BATCH = 4, 50
-COUNTS = {"accepted", "duplicates", "rejected", "rejections"}
+COUNTS = {"accepted", "duplicates", "ignored", "rejected", "rejections"}
 
 
 def check(number: int, **facts: object) -> dict[str, object]:
@@ -118,7 +118,7 @@ def test_a_batch_is_stored_and_counted(house: House, container: str, pack: Any) 
         "lines with a mark and blank lines": b"\xef\xbb\xbf" + ndjson(*records).replace(b"}\n", b"}\r\n\r\n"),
     }[container]
     document = answer_of(house.post(pack(body), source="gateway"), 200)
-    assert document == {"accepted": 5, "duplicates": 0, "rejected": 0, "rejections": {}}
+    assert document == {"accepted": 5, "duplicates": 0, "ignored": 0, "rejected": 0, "rejections": {}}
     assert house.home.events.read("SELECT DISTINCT source FROM checks").item() == "gateway"
     assert house.count("checks") == 5
     assert answer_of(house.post(body, source="gateway"), 200)["duplicates"] == 5
