@@ -89,6 +89,16 @@ class QueueSettings(Section):
 EVERYTHING = "everything"
 """The queue of all cases, which needs no setting."""
 
+DEFAULT_QUEUES = (
+    QueueSettings(
+        name="grave",
+        title="Gravest categories",
+        category=("child_sexual_exploitation", "suicide_self_harm", "indiscriminate_weapons", "violent_crimes"),
+    ),
+    QueueSettings(name="reports", title="User reports", selection=("user_report",)),
+    QueueSettings(name="samples", title="Random samples", selection=("sample",)),
+)
+
 
 class ReviewSettings(Section):
     """How judgement is checked: shares of cases that are judged again, and of items whose verdict is known."""
@@ -225,7 +235,7 @@ class Settings(BaseSettings):
     store: StoreSettings = StoreSettings()
     serve: ServeSettings = ServeSettings()
     critique: CritiqueSettings = CritiqueSettings()
-    queues: tuple[QueueSettings, ...] = Field((), description="queues of the triage page, as [[queues]]")
+    queues: tuple[QueueSettings, ...] = Field(DEFAULT_QUEUES, description="queues of the triage page, as [[queues]]")
     alerts: tuple[AlertRule, ...] = Field(DEFAULT_ALERTS, description="rules that watch the filters, as [[alerts]]")
     notify: tuple[NotifyTarget, ...] = Field((), description="places that are told of what happens, as [[notify]]")
     escalation: tuple[EscalationPolicy, ...] = Field(

@@ -35,7 +35,7 @@ FILTER_KEYS: Mapping[str, str] = {
     "filter": "filter_name",
     "model": "model",
 }
-CHOICE_KEYS = ("show", "case", "request", "incident")
+CHOICE_KEYS = ("show", "case", "request", "queue", "incident")
 ACTOR_KEY = "actor"
 DEFAULT_ACTOR = "analyst"
 DRAWN_PAGES_KEY = "_drawn_pages"
@@ -58,6 +58,7 @@ class View:
         show: The filter chosen on the Filters page.
         case: The case opened on the Triage page.
         request: The turn opened on the Triage page.
+        queue: The queue chosen on the Triage page; "" for that of everything.
         incident: Number of the incident opened on the Incidents page.
     """
 
@@ -72,6 +73,7 @@ class View:
     show: str = ""
     case: str = ""
     request: str = ""
+    queue: str = ""
     incident: str = ""
 
     def filters(self) -> tuple[tuple[str, str], ...]:
@@ -98,6 +100,7 @@ def parse_view(params: Mapping[str, Sequence[str]]) -> View:
         show=_parse_choice(last.get("show", "")),
         case=_parse_choice(last.get("case", "")),
         request=_parse_choice(last.get("request", "")),
+        queue=_parse_choice(last.get("queue", "")),
         incident=_parse_choice(last.get("incident", "")),
     )
 
@@ -128,7 +131,7 @@ def current_view() -> View:
 
 
 def choose(**choices: str | None) -> None:
-    """Puts the page's own choices (`show`, `case`, `request`, `incident`) into the query string; None or "" removes one.
+    """Puts the page's own choices (`show`, `case`, `request`, `queue`, `incident`) into the query string; None or "" removes one.
 
     Raises:
         KeyError: A name is not one of `CHOICE_KEYS`.

@@ -87,11 +87,14 @@ def list_escalated(records: RecordStore, *, actor: Actor, limit: int = 200) -> l
         return [build_view(session, case, with_evidence=False) for case in rows]
 
 
-def count_by_state(records: RecordStore, *, actor: Actor) -> dict[str, int]:
-    """Number of cases in every state, 0 included."""
+def count_by_state(records: RecordStore, *, actor: Actor, queue: QueueSettings | None = None) -> dict[str, int]:
+    """Number of cases in every state, 0 included; of one queue where it is named."""
     actor.require(Role.VIEWER)
+    query = select(Case.state, sa.func.count()).group_by(Case.state)
+    if queue is not None:
+        query = query.where(*belongs_to(queue))
     with records.session() as session:
-        counts = session.exec(select(Case.state, sa.func.count()).group_by(Case.state)).all()
+        counts = session.exec(query).all()
     return {state.value: 0 for state in CaseState} | dict(counts)
 
 

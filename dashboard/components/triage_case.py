@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from core.clock import now
+from core.clock import now, to_utc
 from dashboard.components import triage_conversation, triage_dialogs, triage_form, triage_queue, triage_why
 from dashboard.components.escalation import summarize_turns
 from dashboard.components.triage_desk import Desk, is_blind, resume_lease
 from dashboard.components.triage_evidence import list_matches, list_reports, list_turns, tabulate_checks
 from dashboard.text import inert
 from dashboard.theme import format_duration, format_time
-from incidents.cases import CaseView
+from incidents.cases import CaseView, list_colleagues
 from incidents.constitution.principles import list_principle_ids
 from incidents.enums import CaseState, EscalationReason, VerdictReason
 from incidents.response.escalation import list_case_turns
@@ -62,6 +63,25 @@ def render(desk: Desk, case_id: str, *, shortcuts: bool, zone: ZoneInfo) -> None
             on_confirm=lambda reason, note: desk.escalate(case, EscalationReason(reason), note),
             on_close=desk.close_dialog,
         )
+    elif desk.dialog() == "snooze":
+        triage_dialogs.ask_snooze(
+            list_snoozes(now(), zone=zone), on_confirm=partial(desk.snooze, case), on_close=desk.close_dialog
+        )
+    elif desk.dialog() == "hand_over":
+        triage_dialogs.ask_colleague(
+            list_colleagues(desk.home.records, actor=desk.actor),
+            hours=desk.home.settings.cases.hand_over_h,
+            on_confirm=partial(desk.hand_over, case),
+            on_close=desk.close_dialog,
+        )
+
+
+def list_snoozes(at: datetime, *, zone: ZoneInfo) -> list[tuple[str, datetime]]:
+    """Until when a case may be put off, with a title each: hours from `at` (naive UTC), and mornings in `zone`."""
+    today = at.replace(tzinfo=UTC).astimezone(zone).replace(hour=9, minute=0, second=0, microsecond=0)
+    hours = [(f"For {number} h", at + timedelta(hours=number)) for number in (1, 4)]
+    days = [("Until tomorrow, 9:00", 1), ("Until in a week, 9:00", 7)]
+    return hours + [(title, to_utc(today + timedelta(days=number))) for title, number in days]
 
 
 def render_back(desk: Desk, case_id: str, *, shortcuts: bool) -> None:
@@ -104,6 +124,10 @@ def _render_header(case: CaseView, holder: str | None, desk: Desk, zone: ZoneInf
         turns = list_case_turns(case, settings=desk.home.settings, at=moment)
         if turns:
             st.caption(summarize_turns(turns, zone=zone, at=moment), width="content")
+        due = triage_queue.describe_due(case, at=moment)
+        if due:
+            is_late = due.endswith("late")
+            st.caption(f":red[:material/alarm: {due}]" if is_late else f":material/schedule: {due}", width="content")
         st.space("stretch")
         if holder is None:
             st.caption("held by nobody", width="content")
@@ -177,5 +201,15 @@ def _render_actions(desk: Desk, case: CaseView, *, shortcuts: bool, can_judge: b
             on_click=desk.open_dialog,
             args=("escalate",),
         )
+        waits = can_judge and case.state in (CaseState.OPEN, CaseState.ESCALATED)
+        for title, key, dialog in (("Later", "L", "snooze"), ("Hand over", "O", "hand_over")):
+            st.button(
+                title,
+                key=f"triage_{dialog}",
+                shortcut=key if shortcuts else None,
+                disabled=not waits,
+                on_click=desk.open_dialog,
+                args=(dialog,),
+            )
         render_undo(desk, shortcuts=shortcuts)
         triage_queue.render_notice(desk.notice())

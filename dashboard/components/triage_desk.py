@@ -14,6 +14,7 @@ from sqlmodel import select
 
 from core.clock import now, to_utc
 from core.errors import AppError
+from core.settings import EVERYTHING, QueueSettings
 from dashboard import lists, state
 from dashboard.components.triage_draft import Draft, Drafts, get_drafts
 from dashboard.components.triage_form import read_inputs
@@ -23,15 +24,18 @@ from incidents.enums import CaseState, EscalationReason, OpenedBy, VerdictReason
 from incidents.judgement.serving import (
     escalate_item,
     get_item,
+    hand_over_item,
     judge_item,
     lease_item,
     release_item,
     skip_item,
+    snooze_item,
     take_next,
     undo_item,
 )
 from incidents.models import Case
 from incidents.people import Actor, Role
+from incidents.queues import list_queues
 from incidents.reviews import VoteCreate
 from service.home import Home
 
@@ -91,12 +95,17 @@ class Desk:
         return notice if isinstance(notice, Notice) else Notice("")
 
     def dialog(self) -> str:
-        """The open dialog: "escalate", "keys", or ""."""
+        """The open dialog: "escalate", "snooze", "hand_over", "keys", or ""."""
         return str(st.session_state.get(_DIALOG, ""))
 
     def can_undo(self) -> bool:
         """This session has judged a case."""
         return bool(_judged())
+
+    def queue(self) -> QueueSettings:
+        """The chosen queue; that of everything when the address names none, or one that is no more."""
+        queues = {queue.name: queue for queue in list_queues(self.home.settings)}
+        return queues.get(state.current_view().queue, queues[EVERYTHING])
 
     # What the keys do
 
@@ -112,6 +121,10 @@ class Desk:
         """Closes the open dialog."""
         st.session_state[_DIALOG] = ""
 
+    def choose_queue(self, name: str) -> None:
+        """Shows, and serves from, another queue."""
+        state.choose(queue=None if name == EVERYTHING else name)
+
     def open(self, case_id: str | None) -> None:
         """Puts a case on the desk; None clears it."""
         self.close_dialog()
@@ -119,12 +132,13 @@ class Desk:
 
     @_tells_problems
     def take_next(self, *, said: str = "") -> None:
-        """Leases the next case, or clears the desk when nothing waits."""
+        """Leases the next case of the chosen queue, or clears the desk when nothing waits there."""
         case = take_next(
             self.home.records,
             actor=self.actor,
             settings=self.home.settings,
             skip=tuple(_session_set(_SKIPPED)),
+            queue=self.queue(),
             at=now(),
         )
         self.open(case.case_id if case else None)
@@ -173,6 +187,21 @@ class Desk:
         skip_item(self.home.records, case.case_id, actor=self.actor, at=now())
         st.session_state[_SKIPPED] = _session_set(_SKIPPED) | {case.case_id}
         self.take_next(said="Skipped.")
+
+    @_tells_problems
+    def snooze(self, case: CaseView, until: datetime) -> None:
+        """Puts the case off and takes the next one."""
+        snooze_item(self.home.records, case.case_id, actor=self.actor, until=until, at=now())
+        self.close_dialog()
+        self.take_next(said="Put off.")
+
+    @_tells_problems
+    def hand_over(self, case: CaseView, to: str, note: str) -> None:
+        """Keeps the case for a colleague and takes the next one."""
+        until = now() + timedelta(hours=self.home.settings.cases.hand_over_h)
+        hand_over_item(self.home.records, case.case_id, actor=self.actor, to=to, note=note, until=until, at=now())
+        self.close_dialog()
+        self.take_next(said=f"Handed over to {to}.")
 
     @_tells_problems
     def escalate(self, case: CaseView, reason: EscalationReason, note: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 import streamlit as st
 
@@ -14,12 +15,15 @@ KEYS = (
     ("V", "reveal the flagged turn (recorded in the audit log)"),
     ("Enter", "save the verdict and take the next case"),
     ("S", "skip: the case goes back to the others"),
+    ("L", "look at it later: put it off"),
+    ("O", "hand it over to a colleague"),
     ("X", "escalate, with a reason"),
     ("Z", "undo your last verdict"),
     ("Q", "back to the queue; the draft is kept"),
-    ("K", "this list"),
+    ("K ?", "this list"),
 )
 _REASON, _NOTE = "triage_escalation_reason", "triage_escalation_note"
+_COLLEAGUE, _HAND_OVER_NOTE = "triage_colleague", "triage_hand_over_note"
 
 
 def ask_escalation(
@@ -53,6 +57,46 @@ def ask_escalation(
         ):
             on_confirm(str(chosen), note or "")
             st.session_state.pop(_REASON, None)
+            st.rerun()
+
+    dialog()
+
+
+def ask_snooze(
+    choices: Sequence[tuple[str, datetime]], *, on_confirm: Callable[[datetime], None], on_close: Callable[[], None]
+) -> None:
+    """Opens the dialog that asks until when; each choice is a title and a moment, and has a digit."""
+
+    @st.dialog("Put this case off", width="small", on_dismiss=on_close)
+    def dialog() -> None:
+        for number, (title, until) in enumerate(choices, start=1):
+            if st.button(title, key=f"triage_snooze_{number}", shortcut=str(number), width="stretch"):
+                on_confirm(until)
+                st.rerun()
+        st.caption("Nobody gets it before then. Its service level goes on.")
+
+    dialog()
+
+
+def ask_colleague(
+    colleagues: Sequence[str], *, hours: int, on_confirm: Callable[[str, str], None], on_close: Callable[[], None]
+) -> None:
+    """Opens the dialog that asks whom to hand the case to; calls `on_confirm` with the name and the note."""
+
+    @st.dialog("Hand this case over", width="small", on_dismiss=on_close)
+    def dialog() -> None:
+        to = st.selectbox(
+            "Colleague",
+            colleagues,
+            index=None,
+            accept_new_options=True,
+            placeholder="Choose or type a name",
+            key=_COLLEAGUE,
+        )
+        note = st.text_area("Note for them", key=_HAND_OVER_NOTE, max_chars=2000, height=80)
+        st.caption(f"They get it next. After {hours} h it is anybody's again.")
+        if st.button("Hand over", key="triage_hand_over_confirm", type="primary", shortcut="Enter", disabled=not to):
+            on_confirm(str(to), note or "")
             st.rerun()
 
     dialog()

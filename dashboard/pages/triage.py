@@ -6,11 +6,12 @@ import streamlit as st
 
 from core.clock import now
 from dashboard import data, state
-from dashboard.components import triage_case, triage_dialogs, triage_queue
+from dashboard.components import triage_case, triage_dialogs, triage_help_key, triage_queue
 from dashboard.components.empty import render_empty
 from dashboard.components.triage_desk import Desk, count_judged_today, find_case_id, open_desk
 from incidents.cases import count_by_state, list_cases
 from incidents.enums import CaseState
+from incidents.queues import Order, QueueCount, count_queues
 from ingest.crosswalk import HAZARDS
 
 LISTED = 50
@@ -25,6 +26,9 @@ EMPTY = {
 }
 
 
+ORDERS: dict[Order, str] = {"priority": "Priority", "due": "Time to breach", "opened": "Oldest first"}
+
+
 def render_page() -> None:
     """The case named in the address, or the queue."""
     desk = open_desk(data.home(), state.current_actor())
@@ -32,12 +36,18 @@ def render_page() -> None:
     case_id = view.case or find_case_id(desk, view.request)
     shortcuts = not desk.dialog()
     counts = count_by_state(desk.home.records, actor=desk.actor)
+    queues = count_queues(desk.home.records, desk.home.settings, actor=desk.actor, at=now())
+    chosen = next(queue for queue in queues if queue.name == desk.queue().name)
     with st.container(horizontal=True, vertical_alignment="center", key="triage_head"):
         if case_id:
             triage_case.render_back(desk, case_id, shortcuts=shortcuts)
-        triage_queue.render_counts(counts, today=count_judged_today(desk, zone=data.zone()))
+        else:
+            triage_queue.render_picker(queues, chosen=chosen.name, on_choose=desk.choose_queue)
+        today = count_judged_today(desk, zone=data.zone())
+        triage_queue.render_counts(chosen, escalated=counts[CaseState.ESCALATED], today=today)
         st.space("stretch")
         triage_dialogs.render_keys_button(desk.open_dialog, shortcuts=shortcuts)
+        triage_help_key.render()
     if desk.dialog() == "keys":
         triage_dialogs.show_keys(on_close=desk.close_dialog)
     if case_id:
@@ -49,10 +59,10 @@ def render_page() -> None:
             f"Turn {view.request}: no rule of the settings (cases.open_on) chose it.",
             icon=":material/search_off:",
         )
-    _render_queue(desk, counts, shortcuts=shortcuts)
+    _render_queue(desk, chosen, shortcuts=shortcuts)
 
 
-def _render_queue(desk: Desk, counts: dict[str, int], *, shortcuts: bool) -> None:
+def _render_queue(desk: Desk, chosen: QueueCount, *, shortcuts: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="triage_queue"):
         st.button(
             "Start reviewing",
@@ -60,34 +70,45 @@ def _render_queue(desk: Desk, counts: dict[str, int], *, shortcuts: bool) -> Non
             icon=":material/play_arrow:",
             type="primary",
             shortcut="Enter" if shortcuts else None,
-            disabled=not counts[CaseState.OPEN],
+            disabled=not chosen.waiting,
             on_click=desk.take_next,
         )
         triage_case.render_undo(desk, shortcuts=shortcuts)
         triage_queue.render_notice(desk.notice())
-    shown = st.segmented_control(
-        "Cases",
-        list(LISTS),
-        default=CaseState.OPEN,
-        required=True,
-        format_func=lambda item: f"{LISTS[item]} {counts[item]:,}",
-        key="triage_list",
-        label_visibility="collapsed",
+    counts = count_by_state(desk.home.records, actor=desk.actor, queue=desk.queue())
+    with st.container(horizontal=True, horizontal_alignment="distribute", key="triage_lists"):
+        shown = st.segmented_control(
+            "Cases",
+            list(LISTS),
+            default=CaseState.OPEN,
+            required=True,
+            format_func=lambda item: f"{LISTS[item]} {counts[item]:,}",
+            key="triage_list",
+            label_visibility="collapsed",
+        )
+        order = st.segmented_control(
+            "Order",
+            list(ORDERS),
+            default="priority",
+            required=True,
+            format_func=ORDERS.__getitem__,
+            key="triage_order",
+            label_visibility="collapsed",
+        )
+    cases = list_cases(
+        desk.home.records, actor=desk.actor, states=[shown], queue=desk.queue(), order=order, limit=LISTED
     )
-    cases = list_cases(desk.home.records, actor=desk.actor, states=[shown], limit=LISTED)
     if not cases:
         render_empty(*EMPTY[shown])
         return
     triage_queue.render_table(
-        triage_queue.tabulate_cases(cases, titles=HAZARDS, at=now()),
+        triage_queue.tabulate_cases(cases, titles=HAZARDS, at=now(), zone=data.zone()),
         key=f"triage_cases_{shown}",
         alt=f"{LISTS[shown]} cases",
         on_open=desk.open,
     )
     listed = "All" if counts[shown] <= len(cases) else f"The first {len(cases):,}"
-    st.caption(
-        f"{listed} of {counts[shown]:,}, by priority, whatever the bar's window and filters. Choose a row to open it."
-    )
+    st.caption(f"{listed} of {counts[shown]:,}, whatever the bar's window and filters. Choose a row to open it.")
 
 
 render_page()

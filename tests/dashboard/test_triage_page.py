@@ -1,7 +1,9 @@
 """The triage page over real stores: open, reveal, judge, escalate, undo, share."""
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlmodel import col, select
@@ -9,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.clock import isoformat, now
 from core.settings import Settings
+from dashboard.components.triage_case import list_snoozes
 from dashboard.components.triage_draft import get_drafts
 from incidents.audit import count_actions
 from incidents.cases import get_case, lease_case, list_cases, open_cases
@@ -312,3 +315,69 @@ def test_turns_long_before_the_flagged_one_are_folded(home: Home) -> None:
     page = open_page(case=make_case_id("r7"))
     assert [item.label for item in page.expander] == ["1 earlier turn"]
     assert not open_page(case=make_case_id("r6")).expander
+
+
+def test_a_queue_is_chosen_by_its_link_and_serves_only_what_is_its(home: Home) -> None:
+    page = open_page(queue="grave")
+    assert "**1** waiting" in [item.value for item in page.markdown]
+    assert page.dataframe[0].value["Category"].to_list() == ["Violent crimes"]
+    press(page, "triage_start")
+    assert get_case(home.records, opened_case(page), actor=ME).category == "violent_crimes"
+    press(page, "triage_benign")
+    press(page, "triage_save")
+    assert "case" not in page.query_params
+    assert page.query_params["queue"] in ("grave", ["grave"])
+    page.selectbox(key="triage_queue_name").set_value("everything")
+    run(page)
+    assert "queue" not in page.query_params
+    assert "**2** waiting" in [item.value for item in page.markdown]
+
+
+def test_a_link_to_a_queue_that_is_no_more_shows_everything(home: Home) -> None:
+    page = open_page(queue="<b>gone</b>")
+    assert page.selectbox(key="triage_queue_name").value == "everything"
+
+
+def test_late_cases_are_counted_and_said(home: Home) -> None:
+    with home.records.session() as session:
+        for case in session.exec(select(Case)):
+            case.due_at = now() + timedelta(minutes={"r1": -90, "r2": 5, "r3": 90}[case.request_id])
+            session.add(case)
+    page = open_page()
+    words = " ".join(item.value for item in page.markdown)
+    assert "**1** late" in words
+    assert "**1** near breach" in words
+    page.segmented_control(key="triage_order").set_value("due")
+    run(page)
+    assert page.dataframe[0].value["Service level"].to_list() == ["1 h 30 min late", "4 min left", "1 h 29 min left"]
+
+
+def test_a_case_is_put_off_and_handed_over(home: Home) -> None:
+    page = press(open_page(), "triage_start")
+    first = opened_case(page)
+    press(page, "triage_snooze")
+    press(page, "triage_snooze_1")
+    put_off = get_case(home.records, first, actor=ME).snoozed_until
+    assert put_off is not None
+    assert timedelta(minutes=59) < put_off - now() <= timedelta(hours=1)
+    second = opened_case(page)
+    assert second != first
+    lease_case(home.records, first, actor=OTHER, lease_s=60, at=now())
+    press(page, "triage_hand_over")
+    page.selectbox(key="triage_colleague").set_value("ben")
+    run(page)
+    press(page, "triage_hand_over_confirm")
+    assert get_case(home.records, second, actor=ME).assigned_to == "ben"
+    assert opened_case(page) not in (first, second)
+
+
+def test_when_a_case_may_be_put_off_to() -> None:
+    zone = ZoneInfo("Europe/Berlin")
+    at = datetime.fromisoformat("2026-03-28T22:30:00")
+    # The clocks change in between: nine in the morning is an hour earlier in UTC.
+    assert [(title, until.isoformat()) for title, until in list_snoozes(at, zone=zone)] == [
+        ("For 1 h", "2026-03-28T23:30:00"),
+        ("For 4 h", "2026-03-29T02:30:00"),
+        ("Until tomorrow, 9:00", "2026-03-29T07:00:00"),
+        ("Until in a week, 9:00", "2026-04-04T07:00:00"),
+    ]
