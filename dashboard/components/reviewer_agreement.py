@@ -1,19 +1,26 @@
-"""Agreement between reviewers: one row of figures, one row per category, and the reader's own."""
+"""Agreement between reviewers: one row of figures, one row per category, accuracy on golden items, and the reader's own."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
 import streamlit as st
 
+from dashboard import data, state
 from dashboard.charts.bars import build_rates
 from dashboard.components.chart import render_chart
+from dashboard.components.empty import render_empty
+from dashboard.components.loading import loading
 from dashboard.components.tiles import describe_rate
+from dashboard.state import View
 from dashboard.text import plain
 from dashboard.theme import MISSING, format_count, format_rate
+from incidents.judgement.golden import Accuracy, measure_accuracy
 from ingest.crosswalk import HAZARDS
+from metrics.agreement import FIELDS
 
 _MEANINGS = {
     "krippendorff_alpha": (
@@ -23,6 +30,66 @@ _MEANINGS = {
     "gwet_ac1": ("Gwet's AC1", "Beyond chance too, and meaningful when nearly all votes are one value"),
     "cohen_kappa": ("Cohen's kappa", "For exactly two people"),
 }
+
+
+TITLES = {"harmful": "Harmful or not", "category": "Category", "severity": "Severity"}
+
+
+def render_agreement(view: View) -> None:
+    """Draws agreement within the view's window and filters, and accuracy on golden items."""
+    chosen = st.segmented_control(
+        "Compared",
+        list(FIELDS),
+        default="harmful",
+        key="field",
+        bind="query-params",
+        format_func=TITLES.__getitem__,
+        label_visibility="collapsed",
+    )
+    with loading("reviewers", height=300):
+        query = replace(data.build_query(view), field=chosen or "harmful")
+        result = data.report("agreement", query)
+        by_category = data.report("agreement", replace(query, by=("category",))).rows
+    actor = state.current_actor()
+    row = result.rows.row(0, named=True)
+    if row["items"]:
+        render_summary(row, min_sample=query.min_sample)
+        render_by_category(by_category)
+        render_own(row["by_reviewer"], actor.name)
+    else:
+        render_empty(
+            "No turn was judged by two people in this window",
+            "Agreement needs turns that at least two people judged. " + data.explain_empty(view)
+            if not row["votes"]
+            else f"{row['votes']:,} votes state this, each on a turn of its own.",
+            icon=":material/groups:",
+        )
+    home = data.home()
+    render_accuracy(
+        measure_accuracy(home.records, actor=actor, statistics=home.settings.statistics), min_sample=query.min_sample
+    )
+
+
+def render_accuracy(accuracy: Accuracy, *, min_sample: int) -> None:
+    """Draws how far answers to golden items say what is known: of all, by category, and the reader's own."""
+    st.markdown("**Accuracy on golden items**")
+    if not accuracy.people:
+        known = f"{format_count(accuracy.items)} items in use, none answered yet." if accuracy.items else "None in use."
+        st.caption(f"{known} A golden item is a case whose verdict is known, served among the others.")
+        return
+    columns = st.columns(4)
+    value, basis = describe_rate(accuracy.all, noun="answers", min_sample=min_sample)
+    _render(columns[0], "Right answers", value, basis, "Answers that say what is known / answers; unsure is not right")
+    people = f"{format_count(accuracy.people)} people answered"
+    _render(
+        columns[1], "Items in use", format_count(accuracy.items), people, "Served at the rate of review.golden_share"
+    )
+    value, basis = describe_rate(accuracy.own, noun="answers", min_sample=min_sample)
+    _render(columns[2], "Your own", value, basis, "Seen by you alone on this page; for calibration")
+    with columns[3].container(border=True, gap="xsmall", height="stretch"):
+        st.caption("By what is known")
+        for name, rate in accuracy.by_category:
+            st.text(f"{HAZARDS.get(name, plain(name))}: {format_rate(rate)}")
 
 
 def render_summary(row: dict[str, Any], *, min_sample: int) -> None:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
+import sqlalchemy.orm
 from sqlmodel import Session, col, select
 
 from core.errors import TransitionError, UsageError
 from core.records import RecordStore
 from incidents.audit import change
 from incidents.judgement.enums import Dispute
-from incidents.judgement.models import ContestedItem
+from incidents.judgement.models import ContestedItem, GoldenItem
 from incidents.models import Case, Vote
 from incidents.people import Actor, Role
 from incidents.reviews import VoteCreate, add_vote, find_standing, list_votes
@@ -52,6 +53,18 @@ class AnonymousVote:
     principle_id: str | None
     note: str | None
     guideline_version: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A case that somebody adjudicated: what was decided, when, and whether it serves as a golden item."""
+
+    case_id: str
+    settled_at: datetime
+    harmful: bool
+    category: str | None
+    reason: str | None
+    is_golden: bool
 
 
 def list_disputes(records: RecordStore, *, actor: Actor, limit: int = 100) -> list[DisputeView]:
@@ -135,6 +148,27 @@ def adjudicate(records: RecordStore, verdict: VoteCreate, *, actor: Actor, at: d
         if item is None or not item.is_waiting:
             raise TransitionError("Nothing to adjudicate", f"the verdicts on {verdict.case_id} do not differ")
         return add_vote(current, verdict, selection=ADJUDICATION)
+
+
+def list_settled(records: RecordStore, *, actor: Actor, limit: int = 20) -> list[Settled]:
+    """The adjudications that stand, newest first; for leads."""
+    actor.require(Role.LEAD)
+    newer = sa.orm.aliased(Vote)
+    withdrawn = sa.exists().where(
+        col(newer.case_id) == Vote.case_id, col(newer.reviewer) == Vote.reviewer, col(newer.vote_id) > col(Vote.vote_id)
+    )
+    query = (
+        select(Vote, GoldenItem)
+        .outerjoin(GoldenItem, sa.and_(col(GoldenItem.case_id) == Vote.case_id, col(GoldenItem.retired_at).is_(None)))
+        .where(Vote.selection == ADJUDICATION, Vote.kind == "vote", ~withdrawn)
+        .order_by(col(Vote.vote_id).desc())
+        .limit(limit)
+    )
+    with records.session() as session:
+        return [
+            Settled(vote.case_id, vote.voted_at, bool(vote.harmful), vote.category, vote.reason, item is not None)
+            for vote, item in session.exec(query).all()
+        ]
 
 
 def _read_disputed(session: Session, case_id: str, actor: Actor) -> list[Vote]:
