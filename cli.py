@@ -46,6 +46,7 @@ from service.notify_commands import notify_app
 from service.options import HomeOption, JsonOption, SeedOption
 from service.proposal_commands import proposals_app
 from service.quarantine_commands import quarantine_app
+from service.ranking_commands import ranking_app
 from service.remote import CommandResult, call, check_unserved, find_address, read_stdin
 from service.report_command import print_report
 from service.sample_command import draw_reviews
@@ -76,6 +77,7 @@ GROUPS = {
     "quarantine": quarantine_app,
     "constitution": constitution_app,
     "stress": stress_app,
+    "ranking": ranking_app,
     "alerts": alerts_app,
     "golden": golden_app,
     "incidents": incidents_app,

@@ -47,6 +47,12 @@ def estimate_alpha(counts: NDArray[np.int64], *, is_ordinal: bool, confidence: f
     return Alpha(float(estimate), min(float(low), float(estimate)), max(float(high), float(estimate)))
 
 
+def ordinal_alphas(counts: NDArray[np.int64], times: Floats) -> Floats:
+    """Ordinal alpha for each row of `times`, which says how often each item (row of `counts`) counts; NaN where undefined."""
+    rated = counts.sum(axis=1) > 1
+    return _alphas(_pair_values(counts[rated]), times[:, rated], is_ordinal=True)
+
+
 def percent_agreement(counts: NDArray[np.int64]) -> tuple[int, int]:
     """Items on which all raters agree, and items with at least two ratings."""
     rated = counts[counts.sum(axis=1) > 1]

@@ -16,6 +16,7 @@ from incidents.exports.build import build_export
 from incidents.exports.ledger import find_last_number
 from incidents.exports.verify import verify_export
 from incidents.people import Role
+from incidents.ranking.exported import count_rankings
 from incidents.reviews import mirror_votes
 from metrics.query import Query
 
@@ -30,6 +31,7 @@ def render_page() -> None:
         previews.preview_set,
         options.name,
         ledger=find_last_number(data.home().records),
+        rankings=count_rankings(data.home().records),
         query=query,
         split=options.split(),
         seed=options.seed,

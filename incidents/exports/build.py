@@ -27,6 +27,7 @@ from incidents.exports.ledger import read_earlier, record_export
 from incidents.exports.manifest import MANIFEST, build_manifest, to_json
 from incidents.models import Case
 from incidents.people import Actor, Role
+from incidents.ranking.exported import read_ranked
 from metrics.query import Query
 
 PREVIEW_ROWS = 20
@@ -116,7 +117,9 @@ def build_export(
     actor.require(Role.LEAD)
     recipe = Recipe(EXPORTS[name], query, dict(split), seed, include_contested)
     check_target(out, name)
-    feedback = derive(events, recipe, earlier=read_earlier(records), on_progress=on_progress)
+    feedback = derive(
+        events, recipe, earlier=read_earlier(records), ranked=read_ranked(records), on_progress=on_progress
+    )
     problem = find_problem(feedback)
     if problem:
         raise problem
@@ -144,16 +147,17 @@ def preview_export(
     seed: int,
     include_contested: bool | None = None,
     earlier: Earlier | None = None,
+    ranked: pl.DataFrame | None = None,
 ) -> ExportPreview:
     """What `build_export` would write now; nothing is written, nothing raised for a set that cannot be built.
 
-    `earlier` is what sets built earlier bind it to (`ledger.read_earlier`); None = there are none. The rows hold flagged text in full: a page masks it until revealed.
+    `earlier` is what sets built earlier bind it to (`ledger.read_earlier`), `ranked` what rankings give (`ranking.exported.read_ranked`); None = there are none. The rows hold flagged text in full: a page masks it until revealed.
 
     Raises:
         UsageError: Unknown format or invalid split.
     """
     recipe = Recipe(EXPORTS[name], query, dict(split), seed, include_contested)
-    feedback = derive(events, recipe, earlier=earlier)
+    feedback = derive(events, recipe, earlier=earlier, ranked=ranked)
     problem = find_problem(feedback)
     columns = list(feedback.recipe.exporter.columns)
     head = feedback.rows.head(PREVIEW_ROWS).select("split", "kind", "request_id", "weight", "training")

@@ -108,6 +108,9 @@ class BuiltRows:
     refused: pl.DataFrame
 
 
+RANKED = "ranked_higher"
+"""Kind of the rows that rankings give."""
+
 ROW_FACTS = pl.Schema(
     {
         "request_id": pl.String(),
@@ -138,6 +141,7 @@ class Exporter:
         target: Column that must not differ between rows which are otherwise the same; None when there is
             none.
         task: Task category of the dataset card.
+        takes_rankings: Whether pairs out of preference rankings become rows, too.
         build_rows: Judged turns (`labelled.LABELLED`) to rows and refusals.
     """
 
@@ -151,6 +155,7 @@ class Exporter:
     target: str | None
     task: Literal["text-generation", "text-classification"]
     build_rows: Callable[[pl.DataFrame], BuiltRows]
+    takes_rankings: bool = False
 
     def built_columns(self) -> list[str]:
         """Columns that `build_rows` yields: all but `weight`."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import polars as pl
 
 from core.events import EventStore
-from incidents.exports.exporter import Exporter, part
+from incidents.exports.exporter import RANKED, Exporter, part
 from incidents.exports.labelled import find_harmful_texts, read_filter_versions, read_labelled, read_reviewers
 from incidents.exports.leakage import Leakage, measure_leakage
 from incidents.exports.refusals import refuse_rows, refuse_turns
@@ -121,7 +121,12 @@ class FeedbackSet:
 
 
 def derive(
-    events: EventStore, recipe: Recipe, *, earlier: Earlier | None = None, on_progress: OnProgress | None = None
+    events: EventStore,
+    recipe: Recipe,
+    *,
+    earlier: Earlier | None = None,
+    ranked: pl.DataFrame | None = None,
+    on_progress: OnProgress | None = None,
 ) -> FeedbackSet:
     """The feedback set that the stores give now.
 
@@ -129,6 +134,7 @@ def derive(
         events: Turns and verdicts.
         recipe: What to make of them.
         earlier: What sets built earlier bind it to (`ledger.read_earlier`); None = this is the first.
+        ranked: Pairs out of rankings (`ranking.exported.read_ranked`), for formats that take them; None = none.
         on_progress: Called with the share done and what is being done.
 
     Raises:
@@ -138,6 +144,8 @@ def derive(
     check_split(recipe.split)
     report(0.0, "Reading judged turns")
     sources = read_sources(events, recipe.query, on_progress=report)
+    if recipe.exporter.takes_rankings and ranked is not None and ranked.height:
+        sources = add_ranked(sources, ranked, recipe.query)
     return compose(sources, recipe, earlier=earlier or Earlier(), on_progress=report)
 
 
@@ -149,6 +157,37 @@ def read_sources(events: EventStore, query: Query, *, on_progress: OnProgress | 
         labelled = read_labelled(events, query)
         report(0.3, "Reading filter versions")
         return Sources(labelled, read_filter_versions(events), read_reviewers(events), data_version)
+
+
+def add_ranked(sources: Sources, ranked: pl.DataFrame, query: Query) -> Sources:
+    """`sources` with each ranked pair as one more judged turn, of an answer that nobody called harmful.
+
+    No filter checked a ranking: a query that names one selects none. Raters who have never judged a turn get pseudonyms of
+    their own, numbered by first ranking.
+    """
+    is_selected = pl.lit(value=not query.filters)
+    if query.since is not None:
+        is_selected &= pl.col("ts") >= query.since
+    if query.until is not None:
+        is_selected &= pl.col("ts") < query.until
+    flags = {name: pl.lit(value=False) for name in ("harmful", "is_contested", "is_withheld", "is_faulted")}
+    none = {name: pl.lit(0, pl.Int64) for name in ("harmful_votes", "benign_votes", "unsure_votes")}
+    origin = pl.lit(RANKED)
+    turns = ranked.with_columns(
+        **flags,
+        **none,
+        is_selected=is_selected,
+        good_origin=origin,
+        bad_origin=origin,
+        label_ids=pl.lit([], pl.List(pl.String)),
+        reasons=pl.lit([], pl.List(pl.String)),
+        principle_ids=pl.lit([], pl.List(pl.String)),
+    )
+    names = ranked.sort("ts", "request_id")["reviewers"].explode().drop_nulls().unique(maintain_order=True)
+    fresh = [name for name in names if name not in sources.reviewers]
+    raters = {name: f"rater-{number}" for number, name in enumerate(fresh, start=1)}
+    labelled = pl.concat([sources.labelled, turns], how="diagonal_relaxed").sort("ts", "request_id", nulls_last=True)
+    return replace(sources, labelled=labelled, reviewers=sources.reviewers | raters)
 
 
 def compose(

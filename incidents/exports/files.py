@@ -75,6 +75,8 @@ def render_provenance(feedback: FeedbackSet, splits: list[DataFile], case_ids: p
     rows = rows.drop("reviewers").join(names, on=["split", "row"], how="left", maintain_order="left")
     rows = rows.join(case_ids, on="request_id", how="left", maintain_order="left")
     votes = pl.col("votes")
+    # Only sets with pairs out of rankings have a margin to tell.
+    margin = ["margin"] if "margin" in rows.columns else []
     provenance = rows.select(
         "split",
         "row",
@@ -104,6 +106,7 @@ def render_provenance(feedback: FeedbackSet, splits: list[DataFile], case_ids: p
         "stratum",
         "inclusion_probability",
         "weight",
+        *margin,
         "guideline_version",
         pl.col("last_label_at").dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ"),
     )

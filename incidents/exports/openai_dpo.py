@@ -35,4 +35,5 @@ EXPORTER = Exporter(
     target=None,
     task="text-generation",
     build_rows=build_rows,
+    takes_rankings=True,
 )

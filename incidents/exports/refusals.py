@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from incidents.exports.exporter import MESSAGES, Exporter, Refusal, normalise, part
+from incidents.exports.exporter import MESSAGES, RANKED, Exporter, Refusal, normalise, part
 from incidents.exports.near_duplicates import group_near_duplicates
 from incidents.exports.personal_data import has_personal_data
 from incidents.exports.shapes import join_texts
@@ -76,7 +76,8 @@ def _resembles(rows: pl.DataFrame, exporter: Exporter) -> pl.Series:
     """Whether a row of the same kind before it says nearly the same.
 
     Compared are the turn's prompt and what the row makes of it. The conversation before does not count: two turns of one
-    conversation share it. Kinds stay apart, because two texts that differ in little but their verdict teach the most.
+    conversation share it. Kinds stay apart, because two texts that differ in little but their verdict teach the most. Pairs
+    of a ranking share their prompt and their texts by nature.
     """
     texts = rows.select(
         "kind",
@@ -88,7 +89,10 @@ def _resembles(rows: pl.DataFrame, exporter: Exporter) -> pl.Series:
         ),
     ).with_row_index("position")
     kept: set[int] = set()
-    for _, same in texts.group_by("kind"):
+    for (kind,), same in texts.group_by("kind"):
+        if kind == RANKED:
+            kept.update(same["position"])
+            continue
         same = same.sort("position")
         groups = group_near_duplicates(same["text"])
         kept.update(same["position"].gather(groups.unique()))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from incidents.exports.exporter import MESSAGES, BuiltRows, Exporter, Refusal, as_message, normalise, refuse
+from incidents.exports.exporter import MESSAGES, RANKED, BuiltRows, Exporter, Refusal, as_message, normalise, refuse
 from incidents.exports.verdicts import REVISION
 
 _REVISION_PREFERRED = "revision_preferred"
@@ -15,7 +15,7 @@ _ANSWER_PREFERRED = "answer_preferred_to_refusal"
 
 
 def build_rows(labelled: pl.DataFrame) -> BuiltRows:
-    """One pair per turn: the revision, or the answer of a wrongly blocked turn, over what was wrong."""
+    """One pair per turn: the revision, or the answer of a wrongly blocked turn, over what was wrong; and those of rankings."""
     turns = labelled.with_columns(rejected_text=pl.coalesce("bad", "revised"))
     chosen, rejected = pl.col("good"), pl.col("rejected_text")
     turns = turns.with_columns(
@@ -34,7 +34,11 @@ def build_rows(labelled: pl.DataFrame) -> BuiltRows:
         chosen=as_message("assistant", chosen),
         rejected=as_message("assistant", rejected),
         request_id="request_id",
-        kind=pl.when(is_revision).then(pl.lit(_REVISION_PREFERRED)).otherwise(pl.lit(_ANSWER_PREFERRED)),
+        kind=pl.when(pl.col("good_origin") == RANKED)
+        .then(pl.lit(RANKED))
+        .when(is_revision)
+        .then(pl.lit(_REVISION_PREFERRED))
+        .otherwise(pl.lit(_ANSWER_PREFERRED)),
         origin="good_origin",
         taught=chosen,
     )
@@ -49,10 +53,11 @@ EXPORTER = Exporter(
         "For TRL's DPOTrainer, CPOTrainer and ORPOTrainer."
     ),
     columns={"prompt": MESSAGES, "chosen": MESSAGES, "rejected": MESSAGES},
-    kinds=(_REVISION_PREFERRED, _ANSWER_PREFERRED),
+    kinds=(_REVISION_PREFERRED, _ANSWER_PREFERRED, RANKED),
     needs_every_kind=False,
     takes_contested=False,
     target=None,
     task="text-generation",
     build_rows=build_rows,
+    takes_rankings=True,
 )

@@ -19,6 +19,7 @@ from incidents.exports.feedback import Recipe, derive
 from incidents.exports.files import render_splits, split_file
 from incidents.exports.ledger import read_earlier
 from incidents.exports.manifest import MANIFEST
+from incidents.ranking.exported import read_ranked
 from metrics.query import Query
 
 
@@ -82,7 +83,7 @@ def verify_export(events: EventStore, folder: Path, *, records: RecordStore) -> 
     present = {path.name: path for path in folder.iterdir() if path.name != MANIFEST}
     hashes = {name: _hash(path) for name, path in present.items() if name in expected and path.is_file()}
     held = {name: _read_rows(folder / split_file(name)) for name in recipe.split}
-    feedback = derive(events, recipe, earlier=read_earlier(records))
+    feedback = derive(events, recipe, earlier=read_earlier(records), ranked=read_ranked(records))
     derived = {
         name: Counter(file.content.split(b"\n")[:-1])
         for name, file in zip(recipe.split, render_splits(feedback), strict=True)
