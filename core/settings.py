@@ -22,7 +22,7 @@ from sqlalchemy import make_url
 from core.errors import ConfigError
 from core.section import Section
 from core.settings_ingest import IngestSettings, IntakeSettings, IntakeToken, MappingRule
-from core.settings_response import EscalationPolicy, NotifyTarget
+from core.settings_response import DEFAULT_SERIOUS, EscalationPolicy, NotifyTarget, SeriousKind
 
 
 class _Named(Protocol):
@@ -241,6 +241,10 @@ class Settings(BaseSettings):
     escalation: tuple[EscalationPolicy, ...] = Field(
         (), description="who is told while nobody takes something up, as [[escalation]]"
     )
+    serious: tuple[SeriousKind, ...] = Field(
+        DEFAULT_SERIOUS,
+        description="kinds of incidents that may have to be reported, with their clocks, as [[serious]]",
+    )
 
     @property
     def has_intake_token(self) -> bool:
@@ -260,7 +264,7 @@ class Settings(BaseSettings):
             raise ValueError(f"an escalation step names a notify entry that does not exist: {unknown[0]}")
         return self
 
-    @field_validator("alerts", "queues", "notify", "tokens")
+    @field_validator("alerts", "queues", "notify", "tokens", "serious")
     @classmethod
     def _names_differ(cls, named: tuple[_Named, ...]) -> tuple[_Named, ...]:
         names = [item.name for item in named]

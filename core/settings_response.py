@@ -1,4 +1,4 @@
-"""Settings of the response to what goes wrong: who is told, and who takes over."""
+"""Settings of the response to what goes wrong: who is told, who takes over, and what must be reported by when."""
 
 from __future__ import annotations
 
@@ -82,3 +82,38 @@ class EscalationPolicy(Section):
         if minutes != sorted(set(minutes)):
             raise ValueError("each step comes later than the one before")
         return steps
+
+
+class SeriousKind(Section):
+    """One kind of incident that may have to be reported to an authority."""
+
+    name: str = Field(pattern=_NAME, description="name: small letters, digits and hyphens")
+    title: str = Field(min_length=1, max_length=200, description="what it is, as the law says it")
+    days: int = Field(ge=1, le=365, description="days from awareness until the report is due at the latest")
+    article: str = Field("", max_length=100, description="where the law says so")
+
+
+# Regulation (EU) 2024/1689, Articles 3(49) and 73.
+DEFAULT_SERIOUS = (
+    SeriousKind(
+        name="critical-infrastructure",
+        title="Serious and irreversible disruption of critical infrastructure",
+        days=2,
+        article="Article 73(3)",
+    ),
+    SeriousKind(name="widespread-infringement", title="Widespread infringement", days=2, article="Article 73(3)"),
+    SeriousKind(name="death", title="Death of a person", days=10, article="Article 73(4)"),
+    SeriousKind(name="health", title="Serious harm to a person's health", days=15, article="Article 73(2)"),
+    SeriousKind(
+        name="fundamental-rights",
+        title="Infringement of obligations that protect fundamental rights",
+        days=15,
+        article="Article 73(2)",
+    ),
+    SeriousKind(
+        name="property-environment",
+        title="Serious harm to property or the environment",
+        days=15,
+        article="Article 73(2)",
+    ),
+)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from core.errors import UsageError
-from incidents.response.enums import IncidentAction, IncidentState, LinkKind, Severity
+from incidents.response.enums import IncidentAction, IncidentState, LinkKind, ReportKind, Severity
 from service import render
 from service.arguments import get_operator
 from service.invocation import absolute, emit, opened_home
@@ -157,6 +157,27 @@ def postmortem(
     _emit_document(document, out, as_json)
 
 
+@incidents_app.command("report")
+def report(
+    number: NumberArgument,
+    kind: Annotated[
+        ReportKind, typer.Option(help="The first report, or the one that completes it.")
+    ] = ReportKind.INITIAL,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write: .md or .html; without it, Markdown is printed.")
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Writes the report of a possibly serious incident; nothing is sent. Example: weir incidents act 3 mark_serious --set kind=health --set aware_at=2026-03-02T09:00; weir incidents report 3 --kind initial --out report.html"""
+    from core.clock import now
+    from service.incidents import export_report
+
+    with opened_home(home) as opened:
+        document = export_report(opened, number, kind, actor=get_operator(), at=now())
+    _emit_document(document, out, as_json)
+
+
 def _emit_document(document: Document, out: Path | None, as_json: bool) -> None:
     from incidents.response.document import write_html, write_markdown
 
@@ -172,9 +193,12 @@ def _emit_document(document: Document, out: Path | None, as_json: bool) -> None:
 
 def _act(number: int, action: IncidentAction, facts: dict[str, str], home: Any, as_json: bool) -> None:
     from core.clock import now
+    from incidents.response.serious import get_kind
     from incidents.response.work import act
 
     with opened_home(home) as opened:
+        if action is IncidentAction.MARK_SERIOUS:
+            get_kind(opened.settings, facts.get("kind", ""))
         view = act(opened.records, number, action, facts, actor=get_operator(), at=now())
     _emit_view(view, as_json)
 

@@ -6,10 +6,12 @@ from datetime import datetime
 
 from incidents.people import Actor
 from incidents.response.document import Document
-from incidents.response.impact import measure_impact
+from incidents.response.enums import IncidentAction, ReportKind
+from incidents.response.impact import Impact, measure_impact
 from incidents.response.postmortem import build_postmortem
-from incidents.response.timeline import build_timeline
-from incidents.response.work import get_incident
+from incidents.response.serious import build_report
+from incidents.response.timeline import TimelineItem, build_timeline
+from incidents.response.work import IncidentView, act, get_incident
 from service.home import Home
 
 
@@ -19,7 +21,24 @@ def prepare_postmortem(home: Home, number: int, *, actor: Actor, at: datetime) -
     Raises:
         NotFoundError: There is no such incident.
     """
+    view, timeline, impact = _read(home, number, actor=actor, at=at)
+    return build_postmortem(view, timeline, impact, at=at)
+
+
+def export_report(home: Home, number: int, report: ReportKind, *, actor: Actor, at: datetime) -> Document:
+    """The initial or follow-up report of a possibly serious incident; that it was exported is an event of the incident.
+
+    Raises:
+        NotFoundError: There is no such incident.
+        UsageError: It is not marked as possibly serious, or under a kind that the settings no longer hold.
+    """
+    view, timeline, impact = _read(home, number, actor=actor, at=at)
+    document = build_report(view, report, timeline, impact, settings=home.settings, at=at)
+    act(home.records, number, IncidentAction.REPORT, {"report": report.value}, actor=actor, at=at)
+    return document
+
+
+def _read(home: Home, number: int, *, actor: Actor, at: datetime) -> tuple[IncidentView, list[TimelineItem], Impact]:
     view = get_incident(home.records, number, actor=actor)
     timeline = build_timeline(home.records, home.events, view, at=at)
-    impact = measure_impact(home.events, view.life, settings=home.settings, at=at)
-    return build_postmortem(view, timeline, impact, at=at)
+    return view, timeline, measure_impact(home.events, view.life, settings=home.settings, at=at)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, TextIO
 
 import typer
 
 from service import render
 from service.arguments import build_query
-from service.invocation import emit, opened_home
+from service.invocation import absolute, emit, opened_home
 from service.options import FilterOption, HomeOption, JsonOption, SinceOption, UntilOption
 
 
@@ -25,17 +26,28 @@ def print_report(
     budget: Annotated[
         float | None, typer.Option(help="thresholds: largest benign-blocked rate, a share such as 0.01.")
     ] = None,
+    csv: Annotated[Path | None, typer.Option(help="CSV file to write, besides what is printed.")] = None,
+    html: Annotated[Path | None, typer.Option(help="HTML file to write that prints, likewise.")] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Prints one report's numbers with intervals and coverage. Example: weir report errors --by filter_name --json"""
+    """Prints one report's numbers with intervals and coverage. Example: weir report errors --by filter_name --json; weir report transparency --since 30d --csv dsa.csv --html dsa.html"""
     from dataclasses import replace
 
+    from incidents.response.document import write_html
+    from metrics import REPORTS
+    from service.report_files import build_document, write_csv
     from service.reports import run_home_report
 
     with opened_home(home) as opened:
         query = build_query(opened.settings, since=since, until=until, filters=filters, by=by)
-        document: Any = run_home_report(opened, name, replace(query, field=field, pair=pair, budget=budget)).to_json()
+        result = run_home_report(opened, name, replace(query, field=field, pair=pair, budget=budget))
+    document: Any = result.to_json()
+    if csv is not None:
+        # A byte order mark, without which spreadsheets take the file for another encoding.
+        absolute(csv).write_text(write_csv(result), encoding="utf-8-sig", newline="")
+    if html is not None:
+        absolute(html).write_text(write_html(build_document(result, REPORTS[name])), encoding="utf-8")
 
     def show(out: TextIO) -> None:
         render.print_rows(document["rows"], out, title=name)

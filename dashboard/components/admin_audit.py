@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
@@ -94,6 +95,17 @@ def describe_check(check: AuditCheck) -> str:
     )
 
 
+def describe_detail(detail: str) -> str | None:
+    """Ids and counts of an entry in words; None for none."""
+    facts = json.loads(detail)
+    facts.pop("prints", None)  # digests of settings, for comparing starts
+    said = (
+        f"{name.replace('_', ' ')} {value if isinstance(value, str) else json.dumps(value)}"
+        for name, value in facts.items()
+    )
+    return plain(" · ".join(said), limit=300) or None
+
+
 def tabulate(entries: Sequence[AuditView], *, zone: ZoneInfo) -> pl.DataFrame:
     """One row per entry, times as the wall clock in `zone`, every text inert."""
     rows = [
@@ -104,7 +116,7 @@ def tabulate(entries: Sequence[AuditView], *, zone: ZoneInfo) -> pl.DataFrame:
             entry.role,
             plain(entry.action, limit=60),
             plain(entry.subject, limit=80),
-            plain(entry.detail, limit=300) if entry.detail != "{}" else None,
+            describe_detail(entry.detail),
         )
         for entry in entries
     ]

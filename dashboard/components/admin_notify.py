@@ -36,7 +36,7 @@ def render_notifications() -> None:
         st.markdown(notice)
     for policy in settings.escalation:
         steps = " → ".join(f"{inert(step.who)} after {step.after_min} min" for step in policy.steps)
-        st.markdown(f":material/stairs: **{policy.subject}s of severity {policy.severity}**: {steps}")
+        st.markdown(f":material/stairs: **{policy.subject.capitalize()}s of severity {policy.severity}**: {steps}")
     _render_log()
 
 
@@ -49,7 +49,7 @@ def _render_target(target: NotifyTarget) -> None:
         scheme = target.url.get_secret_value().partition("://")[0]
         st.markdown(
             f"**{inert(target.name)}** :gray[{inert(scheme)} · {inert(', '.join(target.events), limit=200)} · "
-            f"{target.min_severity} or graver · {inert(quiet)} · {text}]",
+            f"{target.min_severity} or graver · {inert(quiet)} · {text}]".replace("critical or graver", "critical"),
             width="stretch",
         )
         st.button(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Literal
+
 import polars as pl
 import streamlit as st
 
@@ -27,8 +30,23 @@ def render_document(document: Document, *, key: str) -> None:
     st.caption(inert(document.foot, limit=300))
 
 
-def render_downloads(document: Document, *, name: str, key: str) -> None:
-    """Draws the ways to take the document out: Markdown, and HTML that prints."""
+def render_downloads(
+    document: Document,
+    *,
+    name: str,
+    key: str,
+    on_click: Callable[..., None] | Literal["ignore"] = "ignore",
+    args: tuple[object, ...] = (),
+) -> None:
+    """Draws the ways to take the document out: Markdown, and HTML that prints.
+
+    Args:
+        document: What to write.
+        name: File name without its ending.
+        key: Prefix of the buttons' keys.
+        on_click: Called with `args` when one is taken.
+        args: See there.
+    """
     for label, suffix, mime, text in (
         ("HTML to print", "html", "text/html", write_html(document)),
         ("Markdown", "md", "text/markdown", write_markdown(document)),
@@ -40,7 +58,8 @@ def render_downloads(document: Document, *, name: str, key: str) -> None:
             mime=mime,
             key=f"{key}_{suffix}",
             icon=":material/download:",
-            on_click="ignore",
+            on_click=on_click,
+            args=args,
         )
 
 

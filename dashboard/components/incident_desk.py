@@ -16,6 +16,7 @@ from dashboard.navigation import get_path
 from incidents.alerts.desk import AlertView
 from incidents.people import Actor
 from incidents.response.enums import IncidentAction, LinkKind, Section, Severity
+from incidents.response.serious import get_kind
 from incidents.response.states import TRANSITIONS
 from incidents.response.work import IncidentView, act, find_linked, open_from_alert, open_incident
 
@@ -93,7 +94,11 @@ def render_step(view: IncidentView, actor: Actor, *, zone: ZoneInfo) -> None:
         close_dialog()
         return
 
+    settings = data.home().settings
+
     def save(facts: dict[str, str]) -> None:
+        if action is IncidentAction.MARK_SERIOUS:
+            get_kind(settings, facts.get("kind", ""))
         act(data.home().records, view.number, action, facts, actor=actor, at=now(), version=view.life.version)
 
     defaults = _suggest(view, actor) | {"section": section}
@@ -106,9 +111,25 @@ def render_step(view: IncidentView, actor: Actor, *, zone: ZoneInfo) -> None:
         key=f"incident_{name}_{view.life.version}_{section}",
         zone=zone,
         defaults=defaults,
-        choices={"follow_up": {str(item.number): item.title for item in view.life.follow_ups if not item.done_at}},
+        choices={
+            "follow_up": {str(item.number): item.title for item in view.life.follow_ups if not item.done_at},
+            "kind": {kind.name: f"{kind.title}: {kind.days} days" for kind in settings.serious},
+        },
         on_save=save,
         on_close=close_dialog,
+    )
+
+
+def open_section(section: Section, view: IncidentView, *, key: str) -> None:
+    """A button that opens the dialog in which a section is written."""
+    st.button(
+        section.title,
+        key=key,
+        icon=":material/edit:" if section in view.life.sections else ":material/add:",
+        type="tertiary",
+        help=section.guidance,
+        on_click=open_dialog,
+        args=(f"{IncidentAction.DESCRIBE.value}/{section.value}",),
     )
 
 

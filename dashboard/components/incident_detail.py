@@ -13,7 +13,8 @@ from core.clock import now
 from dashboard import data
 from dashboard.components.document import render_document, render_downloads, render_pairs
 from dashboard.components.escalation import render_turns
-from dashboard.components.incident_desk import choose_incident, get_dialog, open_dialog, render_button, render_step
+from dashboard.components.incident_desk import choose_incident, get_dialog, open_section, render_button, render_step
+from dashboard.components.incident_serious import render_serious
 from dashboard.components.loading import loading
 from dashboard.navigation import get_path
 from dashboard.text import inert, write_out
@@ -84,6 +85,7 @@ def render_detail(number: int, actor: Actor, *, zone: ZoneInfo) -> None:
         _render_links(view, actor)
         _render_follow_ups(view, actor, at=at, shortcuts=shortcuts)
     _render_postmortem(view, timeline, impact, at=at)
+    render_serious(view, timeline, impact, actor, at=at)
     render_step(view, actor, zone=zone)
 
 
@@ -117,7 +119,10 @@ def _render_head(view: IncidentView, *, at: datetime, shortcuts: bool) -> None:
         )
         st.badge(life.severity.title, color=COLOURS[life.severity])
         if life.regressions:
-            st.badge(f"came back {life.regressions} times", icon=":material/replay:", color="orange")
+            times = "once" if life.regressions == 1 else f"{life.regressions} times"
+            st.badge(f"came back {times}", icon=":material/replay:", color="orange")
+        if life.serious_kind:
+            st.badge("possibly serious", icon=":material/gavel:", color="red")
     st.markdown(f"#### {view.number} · {inert(life.title, limit=300)}")
     st.markdown(describe_clock(life, at=at))
 
@@ -258,15 +263,7 @@ def _render_postmortem(view: IncidentView, timeline: Sequence[TimelineItem], imp
     with st.expander("Postmortem", icon=":material/article:", key="incident_postmortem"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             for section in SECTIONS:
-                st.button(
-                    section.title,
-                    key=f"incident_write_{section.value}",
-                    icon=":material/edit:" if section in view.life.sections else ":material/add:",
-                    type="tertiary",
-                    help=section.guidance,
-                    on_click=open_dialog,
-                    args=(f"{IncidentAction.DESCRIBE.value}/{section.value}",),
-                )
+                open_section(section, view, key=f"incident_write_{section.value}")
             st.space("stretch")
             render_downloads(document, name=f"incident-{view.number}-postmortem", key="incident_postmortem")
         render_document(document, key="incident_postmortem")

@@ -72,7 +72,8 @@ def _ask(fact: Fact, key: str, zone: ZoneInfo, default: str, choices: Mapping[st
         meanings = {choice.value: choice.guidance for choice in fact.choices}
         return _choose(fact.title, key, values, titles, meanings, default)
     if choices:
-        return _choose(fact.title, key, list(choices), {value: value for value in choices}, choices, default)
+        shown = {value: inert(meaning, limit=200) for value, meaning in choices.items()}
+        return _choose(fact.title, key, list(choices), {value: value for value in choices}, shown, default)
     if fact.kind == "text":
         return st.text_area(fact.title, default, key=key, height=100, max_chars=20_000)
     if fact.kind == "date":

@@ -6,10 +6,12 @@ import streamlit as st
 
 from dashboard.components.alert_list import render_alerts
 from dashboard.components.incidents import render_incidents
+from dashboard.components.transparency import render_transparency
 
 SECTIONS = {
     "Alerts": render_alerts,
     "Incidents": render_incidents,
+    "Transparency": render_transparency,
 }
 FIRST = next(iter(SECTIONS))
 

@@ -45,19 +45,27 @@ def find_policy(
     return None
 
 
-def list_turns(policy: EscalationPolicy, *, clock_at: datetime, acked_at: datetime | None, at: datetime) -> list[Turn]:
-    """Every step of a policy: told, next, later, or stopped because somebody took it up before."""
+def list_turns(
+    policy: EscalationPolicy, *, clock_at: datetime, acked_at: datetime | None, at: datetime, told: int | None = None
+) -> list[Turn]:
+    """Every step of a policy: told, next, later, or stopped because somebody took it up before.
+
+    Args:
+        policy: The policy.
+        clock_at: When its clock started.
+        acked_at: When somebody took it up; None = nobody has.
+        at: Now.
+        told: Steps that records say were taken; None = those whose time came before somebody took it up.
+    """
     turns: list[Turn] = []
-    stop = acked_at or at
-    for step in policy.steps:
+    for number, step in enumerate(policy.steps, start=1):
         due_at = clock_at + timedelta(minutes=step.after_min)
-        is_first = not any(turn.place == "next" for turn in turns)
-        if due_at <= stop:
+        if number <= told if told is not None else due_at <= (acked_at or at):
             place: Place = "told"
         elif acked_at is not None:
             place = "stopped"
         else:
-            place = "next" if is_first else "later"
+            place = "later" if any(turn.place == "next" for turn in turns) else "next"
         turns.append(Turn(step.who, due_at, place))
     return turns
 
@@ -65,7 +73,9 @@ def list_turns(policy: EscalationPolicy, *, clock_at: datetime, acked_at: dateti
 def list_incident_turns(life: Life, *, settings: Settings, at: datetime) -> list[Turn]:
     """The steps of the policy for an incident of this severity; empty when there is none."""
     policy = find_policy(settings, "incident", life.severity)
-    return list_turns(policy, clock_at=life.clock_at, acked_at=life.acked_at, at=at) if policy else []
+    if policy is None:
+        return []
+    return list_turns(policy, clock_at=life.clock_at, acked_at=life.acked_at, at=at, told=life.escalated)
 
 
 def list_case_turns(case: CaseView, *, settings: Settings, at: datetime) -> list[Turn]:

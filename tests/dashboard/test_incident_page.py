@@ -100,3 +100,29 @@ def test_a_number_that_is_no_incident_says_so(sample_home: Home) -> None:
     app = open_section(incident="77")
     assert "No such incident" in words(app)
     assert not open_section(incident="none").exception
+
+
+def test_a_serious_incident_shows_its_clock_its_tasks_and_both_reports(sample_home: Home) -> None:
+    number = open_one(sample_home)
+    app = open_section(incident=str(number))
+    app.button(key="incident_mark_serious").click().run()
+    app.radio(key="incident_mark_serious_2__kind").set_value("death")
+    app.button(key="incident_mark_serious_2__save").click().run()
+    assert not app.exception
+    assert get_incident(sample_home.records, number, actor=LEA).life.serious_kind == "death"
+    assert "Death of a person" in words(app).replace("\\", "")
+    assert "A deployer informs the provider immediately" in words(app)
+    assert len(app.get("download_button")) == 6, "postmortem and two reports, each as HTML and Markdown"
+
+
+def test_the_transparency_report_is_shown_and_can_be_taken_out(sample_home: Home) -> None:
+    app = open_page(PAGES["incidents"], part="Transparency")
+    assert not app.exception
+    assert "Transparency report" in words(app)
+    assert len(app.get("download_button")) == 3
+
+
+def test_the_transparency_report_of_an_empty_home_says_why(empty_home: Home) -> None:
+    app = open_page(PAGES["incidents"], part="Transparency")
+    assert not app.exception
+    assert "Nothing to report" in words(app)

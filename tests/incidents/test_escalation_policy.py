@@ -106,6 +106,8 @@ def test_turns_say_who_was_told_who_is_next_and_where_it_stopped(house: House) -
     assert [(turn.who, turn.place) for turn in running] == [("on call", "told"), ("lead", "told"), ("director", "next")]
     stopped = list_turns(policy, clock_at=T0, acked_at=T0 + MINUTE, at=at)
     assert [turn.place for turn in stopped] == ["told", "stopped", "stopped"]
+    recorded = list_turns(policy, clock_at=T0, acked_at=None, at=at, told=1)
+    assert [turn.place for turn in recorded] == ["told", "next", "later"], "due, and not told yet"
     early = list_turns(policy, clock_at=T0 + MINUTE, acked_at=None, at=T0)
     assert [turn.place for turn in early] == ["next", "later", "later"]
 

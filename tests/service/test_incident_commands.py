@@ -83,3 +83,21 @@ def test_the_postmortem_is_printed_or_written(home: Home, tmp_path: Path) -> Non
     written = run("incidents", "postmortem", "1", "--out", str(path), "--json", home=home)
     assert written.document["file"] == str(path)
     assert "Guard &lt;i&gt;silent" in path.read_text()
+
+
+def test_a_report_of_a_serious_incident_is_written_and_noted(home: Home, tmp_path: Path) -> None:
+    run("incidents", "open", "--title", "t", home=home)
+    refused = run("incidents", "report", "1", home=home)
+    assert refused.status == 2
+    assert "not marked" in refused.err
+    unknown = run(
+        *("incidents", "act", "1", "mark_serious", "--set", "kind=bad"), "--set", "aware_at=2026-03-02", home=home
+    )
+    assert unknown.status == 2
+    assert "critical-infrastructure" in unknown.err
+    act(home, 1, "mark_serious", "kind=death", "aware_at=2026-03-02T09:00")
+    path = tmp_path / "report.html"
+    assert run("incidents", "report", "1", "--out", str(path), home=home).status == 0
+    assert "2026-03-12 09:00 UTC, 10 days after awareness" in path.read_text()
+    events = run("incidents", "show", "1", "--json", home=home).document["events"]
+    assert events[-1]["payload"] == {"report": "initial"}
