@@ -26,6 +26,7 @@ from incidents import cases
 from incidents.alerts import attention, desk
 from incidents.enums import AlertState, CaseState
 from incidents.people import SYSTEM, Actor
+from incidents.sampling import Plan, count_drawn, plan_sample
 from incidents.views import CaseView
 from ingest.schema import get_data_version, has_demo_data
 from metrics.headline import Finding, Kind, Waiting, compute_headline
@@ -249,6 +250,31 @@ def judge_before(query: Query) -> dict[str, Any] | None:
     enforced = replace(previous, filters=(*previous.filters, ("mode", "enforce")))
     rows = _report_past(str(get_home().settings.home), "errors", enforced)
     return rows.row(0, named=True) if rows.height else None
+
+
+def plan_reviews(query: Query, *, n: int, target: str) -> Plan:
+    """What drawing `n` turns for the target would do, and what the traffic consists of; without the turns themselves.
+
+    Raises:
+        UsageError: Nothing can be drawn, or `n` does not reach every stratum.
+    """
+    current = get_home()
+    return _plan_reviews(str(current.settings.home), version(), count_drawn(current.records), query, n, target)
+
+
+@st.cache_data(ttl=3600, max_entries=100, show_spinner=False)
+def _plan_reviews(
+    home_path: str,  # noqa: ARG001 - part of the cache key
+    data_version: int,  # noqa: ARG001 - part of the cache key
+    drawn: int,  # noqa: ARG001 - part of the cache key
+    query: Query,
+    n: int,
+    target: str,
+) -> Plan:
+    current = get_home()
+    plan = plan_sample(current.records, current.events, query, n=n, target=target, settings=current.settings)
+    # The turns themselves may be many, and no page shows them.
+    return replace(plan, turns=plan.turns.clear(), known={})
 
 
 @st.cache_data(ttl=60, max_entries=100, show_spinner=False)

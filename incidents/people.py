@@ -27,9 +27,13 @@ class Actor:
     name: str
     role: Role
 
+    def has(self, role: Role) -> bool:
+        """Whether the actor may do what `role` may."""
+        return _RANK[self.role] >= _RANK[role]
+
     def require(self, role: Role) -> None:
         """Raises AccessError when the actor's role is below `role`."""
-        if _RANK[self.role] < _RANK[role]:
+        if not self.has(role):
             raise AccessError(
                 "Not permitted", f"{self.name} is {self.role.value}", f"This needs the role {role.value}."
             )

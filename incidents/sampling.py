@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import polars as pl
+from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from core.clock import now
@@ -38,7 +39,18 @@ from incidents.reviews import restate_votes
 from incidents.strata import form_strata, read_candidates
 from incidents.views import add_event, get_row
 from ingest.schema import get_data_version
-from metrics.planning import BALANCED, TARGETS, Expected, Stratum, allocate_more, expect_after, is_informed
+from metrics import errors, prevalence
+from metrics.planning import (
+    BALANCED,
+    TARGETS,
+    Expected,
+    Stratum,
+    Target,
+    allocate_more,
+    expect_after,
+    is_informed,
+    weigh_reviews,
+)
 from metrics.query import Query
 from metrics.reviews import fetch_verdicts
 
@@ -91,6 +103,7 @@ class Plan:
         allocation: Turns to draw of each stratum.
         known: Every turn drawn before, with its probability.
         seed: The home's seed.
+        worth: What the reviews that are there are worth (`metrics.planning.weigh_reviews`).
         summary: What it would do.
     """
 
@@ -99,6 +112,7 @@ class Plan:
     allocation: Mapping[str, int]
     known: Mapping[str, float]
     seed: int
+    worth: Mapping[Target, float]
     summary: SampleSummary
 
 
@@ -152,7 +166,10 @@ def plan_sample(
     turns = choose_turns(turns, allocation)
     chosen = turns.filter("is_chosen").group_by("stratum").agg(pl.col("probability").first())
     probabilities = dict(chosen.iter_rows())
-    expected = expect_after(strata, allocation, confidence=query.confidence)
+    worth = (
+        weigh_reviews(strata, _read_widths(events, query), confidence=query.confidence) if is_informed(strata) else {}
+    )
+    expected = expect_after(strata, allocation, confidence=query.confidence, worth=worth)
     summary = SampleSummary(
         sample_id=None,
         target=target,
@@ -168,7 +185,7 @@ def plan_sample(
         ),
         expected=tuple(expected.values()),
     )
-    return Plan(turns, strata, allocation, known, seed, summary)
+    return Plan(turns, strata, allocation, known, seed, worth, summary)
 
 
 def draw_sample(
@@ -288,6 +305,20 @@ def choose_turns(turns: pl.DataFrame, allocation: Mapping[str, int]) -> pl.DataF
     )
 
 
+def _read_widths(events: EventStore, query: Query) -> dict[Target, float]:
+    """Today's interval of each target, high minus low, where there is one."""
+    whole = replace(query, by=())
+    rates: dict[str, dict[str, float | None]] = {}
+    for module in (errors, prevalence):
+        rates |= module.compute(events.backend(), whole).row(0, named=True)
+    widths: dict[Target, float] = {}
+    for target in TARGETS:
+        low, high = rates[target]["low"], rates[target]["high"]
+        if low is not None and high is not None:
+            widths[target] = high - low
+    return widths
+
+
 def _list_verdicts(events: EventStore, query: Query) -> pl.DataFrame:
     """Verdicts of probability samples on the turn, or on the one filter asked for: request_id, harmful, judged_probability."""
     named = query.alternatives().get("filter_name", ())
@@ -300,6 +331,12 @@ def _list_verdicts(events: EventStore, query: Query) -> pl.DataFrame:
         .unique("request_id", keep="first", maintain_order=True)
         .select("request_id", "harmful", judged_probability="inclusion_probability")
     )
+
+
+def count_drawn(records: RecordStore) -> int:
+    """Turns drawn so far, in all draws."""
+    with records.session() as session:
+        return int(session.exec(select(func.count()).select_from(Draw)).one())
 
 
 def _list_drawn(session: Session) -> dict[str, float]:

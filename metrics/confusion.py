@@ -230,6 +230,8 @@ def _replace_bounds(
 ) -> pl.Series:
     parts = pl.DataFrame({"rate": rates}).unnest("rate")
     value, low, high = combined
+    denominator = parts["denominator"].to_numpy()
+    is_assisted = np.array([method == COMPOSED_ASSISTED for method in methods])
     estimate, kept_low, kept_high = (
         parts[name].fill_null(float("nan")).to_numpy() for name in ("estimate", "low", "high")
     )
@@ -237,8 +239,9 @@ def _replace_bounds(
         estimate=np.where(where, value, estimate),
         low=np.where(where, low, kept_low),
         high=np.where(where, high, kept_high),
-        numerator=parts["numerator"].to_numpy(),
-        denominator=parts["denominator"].to_numpy(),
+        # What the score moved is no longer the ratio of the weighted counts.
+        numerator=np.where(where & is_assisted, value * denominator, parts["numerator"].to_numpy()),
+        denominator=denominator,
         method=[
             composed if is_composed else method
             for is_composed, composed, method in zip(where, methods, parts["method"], strict=True)

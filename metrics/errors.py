@@ -7,6 +7,7 @@ import polars as pl
 from ibis.backends import BaseBackend
 from ibis.expr.types import Table
 
+from core.events import EventStore
 from metrics.confusion import CELLS, add_flags, average_precision, estimate_errors
 from metrics.events import checks, fetch
 from metrics.query import CHECK_DIMENSIONS, TURN_DIMENSIONS, Query
@@ -47,6 +48,27 @@ def compute(backend: BaseBackend, query: Query) -> pl.DataFrame:
         *CELLS,
         *(series.alias(name) for name, series in rates.items()),
         _average_precisions(sample, groups.height, query.min_sample).alias("average_precision"),
+    )
+
+
+def compute_raw(events: EventStore, query: Query) -> pl.DataFrame:
+    """What dividing by whatever was reviewed would say, votes outside samples included and unweighted.
+
+    Queues serve what looks bad, so these figures describe the queue, not the traffic. They are shown beside the estimates to say
+    how far off they are, only under the name "raw", and without an interval, which they do not have.
+
+    Returns:
+        The `by` columns, raw_reviewed, raw_wrong_block_share and raw_missed_harm_rate (0 to 1; null below the minimum sample).
+    """
+    backend = events.backend()
+    rows = add_flags(_reviewed_turns(backend, query, fetch_verdicts(backend)))
+    parts = {"raw_wrong_block_share": ("fp", "triggered"), "raw_missed_harm_rate": ("fn", "harmful")}
+    return rows.group_by(query.by).agg(
+        pl.len().cast(pl.Int64).alias("raw_reviewed"),
+        *(
+            pl.when(pl.col(of).sum() >= query.min_sample).then(pl.col(hits).sum() / pl.col(of).sum()).alias(name)
+            for name, (hits, of) in parts.items()
+        ),
     )
 
 

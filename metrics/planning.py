@@ -28,6 +28,7 @@ LEAST = 2
 
 MOST_REVIEWS = 100_000
 """Beyond this nobody plans reviews of one question."""
+_LEAST_WORTH, _MOST_WORTH, _HALVINGS = 0.01, 4.0, 10
 _COMPOSED: tuple[Target, ...] = ("missed_harm_rate", "benign_blocked_rate")
 # Before anybody reviewed anything: doubt about a trigger is greatest at one half; harm among what passed is rare.
 _ASSUMED = {True: 0.5, False: 0.01}
@@ -188,7 +189,7 @@ def _gain(weight: float, count: int) -> float:
     return (weight**2 + 1e-12) / (count * (count + 1))
 
 
-def expect(strata: Sequence[Stratum], drawn: Mapping[str, int], *, confidence: float) -> dict[Target, Expected]:
+def expect(strata: Sequence[Stratum], drawn: Mapping[str, float], *, confidence: float) -> dict[Target, Expected]:
     """The interval of each target after `drawn` turns of each stratum are reviewed in all.
 
     Targets whose denominator has no stratum are left out.
@@ -218,7 +219,7 @@ def _total(share: float, low: float, high: float, whole: int) -> Total:
 
 
 def _expect_share(
-    strata: Sequence[Stratum], shares: Mapping[str, float], drawn: Mapping[str, int], confidence: float
+    strata: Sequence[Stratum], shares: Mapping[str, float], drawn: Mapping[str, float], confidence: float
 ) -> tuple[float, float, float]:
     """Harmful share of the strata's turns with the bounds of its effective sample size."""
     size = sum(stratum.size for stratum in strata)
@@ -243,13 +244,63 @@ def allocate_more(strata: Sequence[Stratum], *, n: int, target: str) -> dict[str
     )
 
 
-def expect_after(strata: Sequence[Stratum], drawn: Mapping[str, int], *, confidence: float) -> dict[Target, Expected]:
-    """The intervals after `drawn` more turns are reviewed."""
-    total = {s.name: min(s.size, s.covered + drawn.get(s.name, 0)) for s in strata}
-    return expect(strata, total, confidence=confidence)
+def expect_after(
+    strata: Sequence[Stratum],
+    drawn: Mapping[str, int],
+    *,
+    confidence: float,
+    worth: Mapping[Target, float] | None = None,
+) -> dict[Target, Expected]:
+    """The intervals after `drawn` more turns are reviewed.
+
+    Args:
+        strata: With what they have.
+        drawn: Further turns of each stratum.
+        confidence: Level.
+        worth: How many new reviews one of those that are there is worth, by target (`weigh_reviews`); 1 where it is not named.
+    """
+    found: dict[Target, Expected] = {}
+    for target in TARGETS:
+        share = (worth or {}).get(target, 1.0)
+        total = {s.name: min(s.size, share * s.covered + drawn.get(s.name, 0)) for s in strata}
+        expected = expect([s for s in strata if total[s.name] > 0], total, confidence=confidence)
+        found |= {name: rate for name, rate in expected.items() if name == target}
+    return found
 
 
-def find_budget(strata: Sequence[Stratum], *, target: Target, width: float, confidence: float) -> int | None:
+def weigh_reviews(
+    strata: Sequence[Stratum], widths: Mapping[Target, float], *, confidence: float
+) -> dict[Target, float]:
+    """How many new reviews one of those that are there is worth, by target.
+
+    Earlier reviews were drawn for other targets, from other strata, several from one conversation: today's interval, not their number, says
+    what they are worth. They are taken to be so many that the expected interval is as wide as today's.
+
+    Args:
+        strata: With what they have.
+        widths: Today's intervals, high minus low; targets without one are left out.
+        confidence: Level.
+    """
+    found: dict[Target, float] = {}
+    for target, width in widths.items():
+        low, high = _LEAST_WORTH, _MOST_WORTH
+        for _ in range(_HALVINGS):
+            middle = math.sqrt(low * high)
+            expected = expect_after(strata, {}, confidence=confidence, worth={target: middle}).get(target)
+            is_too_few = expected is None or expected.width > width
+            low, high = (middle, high) if is_too_few else (low, middle)
+        found[target] = math.sqrt(low * high)
+    return found
+
+
+def find_budget(
+    strata: Sequence[Stratum],
+    *,
+    target: Target,
+    width: float,
+    confidence: float,
+    worth: Mapping[Target, float] | None = None,
+) -> int | None:
     """The fewest further reviews after which the target's interval is expected to be at most `width` wide.
 
     Returns:
@@ -259,7 +310,8 @@ def find_budget(strata: Sequence[Stratum], *, target: Target, width: float, conf
     most = min(sum(stratum.left for stratum in strata), MOST_REVIEWS)
 
     def is_enough(n: int) -> bool:
-        found = expect_after(strata, allocate_more(strata, n=n, target=target), confidence=confidence).get(target)
+        drawn = allocate_more(strata, n=n, target=target)
+        found = expect_after(strata, drawn, confidence=confidence, worth=worth).get(target)
         return found is not None and found.width <= width
 
     if most == 0 or not is_enough(most):

@@ -75,10 +75,8 @@ def build_rates(frame: pl.DataFrame, *, by: str, rate: str, title: str, unit: st
     rows = rows.sort(["estimate", by], descending=[True, False], nulls_last=True)
     hidden = max(0, rows.height - MAX_BARS)
     rows = make_plain(rows.head(MAX_BARS), by).with_columns(
-        words=pl.struct("estimate", "low", "high", "denominator").map_elements(
-            lambda row: (
-                f"{format_percent(row['estimate'])} ({format_interval(row)}) · n {format_count(row['denominator'])}"
-            ),
+        words=pl.struct("estimate", "low", "high", "n").map_elements(
+            lambda row: f"{format_percent(row['estimate'])} ({format_interval(row)}) · n {format_count(row['n'])}",
             return_dtype=pl.String,
         )
     )

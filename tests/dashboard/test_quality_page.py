@@ -7,7 +7,10 @@ from page_rows import HOSTILE
 from streamlit.testing.v1 import AppTest
 from test_pages import open_page, words
 
+from dashboard import state
 from dashboard.navigation import PAGES
+from incidents.people import Actor, Role
+from incidents.sampling import count_drawn
 from service.home import Home
 
 SECTIONS = ("Error rates", "Over-blocking", "Thresholds", "Trade-off", "Shadow", "Experiments")
@@ -40,6 +43,47 @@ def test_error_rates_have_counts_and_intervals(sample_home: Home) -> None:
     assert row["reviewed"] == 600
     assert "(" in row["wrong_block_share"]
     assert row["missed_harm_rate"].startswith("0 %")
+
+
+def test_raw_figures_stand_beside_the_estimates_and_are_called_biased(sample_home: Home) -> None:
+    sample_home.events.write(
+        lambda connection: connection.execute("UPDATE labels SET inclusion_probability = NULL WHERE harmful")
+    )
+    app = open_section("Error rates")
+    row = app.dataframe[0].value.set_index("name").loc["toxicity"]
+    # Harm was found by priority only: no estimate may use it, and the raw figure is off by all of it.
+    assert row["wrong_block_share"].startswith("100 %")
+    assert 0 < row["raw_wrong_block_share"] < 60
+    said = words(app).replace("\\", "").replace("\u2060", "")
+    assert "they describe the queue, not the traffic" in said
+    assert "Coverage: 100 %" in said
+
+
+def test_a_plan_is_drawn_into_triage_with_one_button(sample_home: Home) -> None:
+    app = open_section("Error rates")
+    assert "What more reviews would buy" in words(app)
+    app.number_input(key="plan_n").set_value(40).run()
+    app.selectbox(key="plan_target").set_value("missed_harm_rate").run()
+    assert count_drawn(sample_home.records) == 0
+    app.button(key="plan_draw").click().run()
+    assert not app.exception
+    assert count_drawn(sample_home.records) == 40
+    assert app.success[0].value.startswith("Drew 40 turns as s1")
+
+
+def test_who_may_not_draw_is_told_who_may(sample_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "current_actor", lambda: Actor("rae", Role.REVIEWER))
+    button = open_section("Error rates").button(key="plan_draw")
+    assert button.disabled
+    assert "leads" in button.help
+
+
+def test_nothing_left_to_draw_is_said(sample_home: Home) -> None:
+    app = open_section("Error rates")
+    app.number_input(key="plan_n").set_value(5000).run()
+    app.button(key="plan_draw").click().run()
+    assert count_drawn(sample_home.records) == 600
+    assert "Nothing to draw from" in words(app.run())
 
 
 def test_error_rates_by_layer(sample_home: Home) -> None:

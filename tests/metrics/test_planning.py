@@ -24,6 +24,7 @@ from metrics.planning import (
     expect_after,
     find_budget,
     guess_harm,
+    weigh_reviews,
     weigh_strata,
 )
 
@@ -150,3 +151,16 @@ def test_more_reviews_narrow_every_interval() -> None:
             assert math.isclose(rate.width, rate.high - rate.low)
             assert before is None or rate.width < before[rate.measure].width
         before = found
+
+
+def test_reviews_that_are_there_are_worth_what_today_s_interval_says() -> None:
+    plain = expect_after(STRATA, {}, confidence=0.95)
+    for factor in (1.0, 1.6):
+        widths = {target: min(rate.width * factor, 0.95) for target, rate in plain.items()}
+        worth = weigh_reviews(STRATA, widths, confidence=0.95)
+        again = expect_after(STRATA, {}, confidence=0.95, worth=worth)
+        for target, width in widths.items():
+            assert again[target].width == pytest.approx(width, rel=0.05), target
+            assert (worth[target] < 0.8) == (factor > 1), target
+    narrowed = expect_after(STRATA, allocate_more(STRATA, n=100, target=BALANCED), confidence=0.95, worth=worth)
+    assert all(narrowed[target].width < again[target].width for target in TARGETS)
