@@ -23,9 +23,7 @@ _REST = "other"
 
 def compute(backend: BaseBackend, query: Query) -> pl.DataFrame:
     """Distinct turns by layer in cascade order, a row per group and layer that was reached."""
-    enforced = query
-    if "mode" not in query.alternatives():
-        enforced = replace(query, filters=(*query.filters, ("mode", "enforce")))
+    enforced = enforced_only(query)
     layers = _layers(backend, enforced)
     seen = _layer_sets(checks(backend, enforced), layers, query.by)
     narrowing = {name for name, _ in query.filters if name != "mode"} | set(query.by)
@@ -39,6 +37,13 @@ def compute(backend: BaseBackend, query: Query) -> pl.DataFrame:
     else:
         seen = seen.mutate(all_triggered=seen.triggered_set)
     return _count(backend, seen, layers, query)
+
+
+def enforced_only(query: Query) -> Query:
+    """The same question about enforced checks, unless it names a mode: what only watches is no part of the cascade."""
+    if "mode" in query.alternatives():
+        return query
+    return replace(query, filters=(*query.filters, ("mode", "enforce")))
 
 
 def _layers(backend: BaseBackend, query: Query) -> list[str | None]:
@@ -68,13 +73,14 @@ def _layer_sets(table: Table, layers: list[str | None], by: tuple[str, ...]) -> 
     fired = is_ok & table.triggered
     stopped = fired & table.enforced & table.decision.isin(STOPPING)
     return table.group_by("request_id", *by).agg(
-        reached_set=_union(bit, table.status.isin(("ok", "undecided", "error"))),
-        triggered_set=_union(bit, fired),
-        stopped_set=_union(bit, stopped),
+        reached_set=union_of_bits(bit, table.status.isin(("ok", "undecided", "error"))),
+        triggered_set=union_of_bits(bit, fired),
+        stopped_set=union_of_bits(bit, stopped),
     )
 
 
-def _union(bit: IntegerColumn, condition: BooleanValue) -> IntegerColumn:
+def union_of_bits(bit: IntegerColumn, condition: BooleanValue) -> IntegerColumn:
+    """The bits of a group's rows for which the condition holds, as one number."""
     nothing = ibis.literal(0, "int64")
     return ibis.ifelse(condition.fill_null(False), bit, nothing).bit_or().cast("int64")
 

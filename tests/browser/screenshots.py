@@ -80,6 +80,8 @@ def _photograph(browser: Browser, server: Server, folder: Path, *, theme: Litera
         _save(page, folder / f"incidents-{name}-{theme}-{width}.png")
     open_page(page, server, "filters?window=7d&show=blocklist")
     _save(page, folder / f"filters-one-{theme}-{width}.png")
+    open_page(page, server, "filters?window=7d&part=Cascade")
+    _save(page, folder / f"filters-cascade-{theme}-{width}.png")
     open_page(page, server, "triage")
     start_reviewing(page)
     press_and_wait(page, "v", ".st-key-triage_conversation [data-testid=stText]")

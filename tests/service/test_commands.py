@@ -36,6 +36,8 @@ ROWS = {
     "escalations": {"turns", "escalated", "escalation_rate", "median_ack_s", "median_decide_s"},
     "outcomes": {"outcome", "turns", "share"},
     "funnel": {"layer", "reached", "triggered", "stopped", "unique_catches"},
+    "overlap": {"first", "second", "evaluated", "first_triggered", "second_triggered", "both", "overlap"},
+    "layers": {"layer", "turns", "added_p50_ms", "added_p95_ms", "failed", "failed_open", "failed_closed"},
     "latency": {"p50_ms", "p95_ms", "p99_ms", "errors"},
     "thresholds": {"threshold", "triggers", "precision", "recall", "benign_blocked_rate", "unknown"},
     "frontier": {"point", "filter_name", "threshold", "arm", "benign_blocked_rate", "missed_harm_rate", "on_frontier"},
@@ -61,7 +63,7 @@ ARGUMENTS = {
 NOT_SAMPLED = {"experiment"}
 RATES = {
     *("trigger_rate", "agreement", "wrong_block_share", "benign_blocked_rate", "missed_harm_rate", "precision"),
-    *("recall", "harm_prevalence", "reached_user_prevalence", "escalation_rate", "share"),
+    *("recall", "harm_prevalence", "reached_user_prevalence", "escalation_rate", "share", "overlap"),
 }
 ESCAPES = "\x1b]0;owned\x07\x1b[2J"
 BIDI = "\u202egpj.exe\u2066"
