@@ -23,6 +23,7 @@ from service.arguments import find_home_argument
 from service.audit_commands import audit_app
 from service.backup_commands import back_up, restore
 from service.case_commands import cases_app
+from service.change_commands import changes_app
 from service.constitution_commands import constitution_app, stress_app
 from service.export_commands import export_app
 from service.golden_commands import golden_app
@@ -79,6 +80,7 @@ GROUPS = {
     "stress": stress_app,
     "ranking": ranking_app,
     "alerts": alerts_app,
+    "changes": changes_app,
     "golden": golden_app,
     "incidents": incidents_app,
     "notify": notify_app,

@@ -3,6 +3,7 @@
 from core.registry import Registry
 from metrics import (
     agreement,
+    changes,
     drift,
     errors,
     escalations,
@@ -36,6 +37,7 @@ REPORTS: Registry[Report] = Registry(
     frontier.REPORT,
     shadow.REPORT,
     drift.REPORT,
+    changes.REPORT,
     experiment.REPORT,
     agreement.REPORT,
     transparency.REPORT,

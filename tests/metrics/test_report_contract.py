@@ -24,7 +24,7 @@ VALUES = {"hour": "2026-03-02T09:00", "day": "2026-03-02", "mode": "enforce", "c
 RATE_FIELDS = {"estimate", "low", "high", "numerator", "denominator", "method"}
 MEASURE_FIELDS = {"estimate", "low", "high", "method", "n"}
 # What a report compares by itself, and hence takes no filter on.
-COMPARED = {"shadow": ("mode", "filter_version"), "drift": ("filter_version",)}
+COMPARED = {"shadow": ("mode", "filter_version"), "drift": ("filter_version",), "changes": ("filter_version",)}
 # Rows that the one turn of `fill` gives, where they are more than one.
 POINTS = {"frontier": 4}
 every_report = pytest.mark.parametrize("report", REPORTS.values(), ids=list(REPORTS))
@@ -63,9 +63,10 @@ def fill(events: EventStore, report: Report) -> None:
     if report.key == "shadow":
         candidate = {**check_facts, "filter_version": "next"}
         add(events, checks=[{"request_id": "r", **candidate, "category": "hate", "triggered": False, "mode": "shadow"}])
-    if report.key == "drift":
+    if report.key in ("drift", "changes"):
         candidate = {**check_facts, "filter_version": "next", "ts": START + timedelta(minutes=1)}
-        add(events, checks=[{"request_id": "r", **candidate, "category": "hate", "triggered": True, "score": 0.6}])
+        row = {"request_id": "r", **candidate, "category": "hate", "triggered": True, "score": 0.6}
+        add(events, checks=[row], ingest_id=2)
 
 
 @every_report

@@ -46,6 +46,7 @@ ROWS = {
         *("difference", "cohen_kappa", "verdict", "unpaired"),
     },
     "drift": {"filter_name", "reference", "candidate", "psi", "wasserstein"},
+    "changes": {"at", "what", "filter_name", "name", "from", "to", "rate_before", "rate_after", "difference"},
     "experiment": {"turns", "intervention_rate", "difference", "sequential_low", "sequential_high", "srm_p_value"},
     "agreement": {
         *("items", "raters", "percent_agreement", "krippendorff_alpha", "gwet_ac1", "cohen_kappa", "by_reviewer"),

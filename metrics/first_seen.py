@@ -1,0 +1,152 @@
+"""What appears in the data for the first time: versions of filters, policies and models, new filters, new rules."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import polars as pl
+from ibis.backends import BaseBackend
+from ibis.expr.types import Table
+
+from metrics.additive import check_counts, total
+from metrics.events import checks, fetch, matching, turns, within
+from metrics.query import Query
+from metrics.silence import chance_of_none
+
+WHATS = ("filter", "filter version", "rule", "policy version", "model", "model version")
+# What the first day holds was there before: only a version of something known is a change.
+_BEGINNING = timedelta(days=1)
+# A rule that fires seldom may have been there long before its first hit.
+_SURPRISE = 1e-3
+SCHEMA: dict[str, pl.DataType] = {
+    "at": pl.Datetime("us"),
+    "what": pl.String(),
+    "filter_name": pl.String(),
+    "name": pl.String(),
+    "from": pl.String(),
+    "to": pl.String(),
+}
+"""One change: when (minute, naive UTC), what (`WHATS`), the filter (null for models), the filter's, rule's, policy's or
+model's name, the version that was seen before (null for what is new as a whole) and the one from then on."""
+
+
+def find_first_seen(backend: BaseBackend, query: Query) -> pl.DataFrame:
+    """Changes of the query's window by its `by`, newest first; `by` columns, then `SCHEMA`.
+
+    The filters say which checks and turns count. All that is stored up to the window's end tells what is new.
+    """
+    asked = replace(query, since=None)
+    found = pl.concat(
+        [
+            _find_filters(backend, asked),
+            _find_rules(backend, asked),
+            _find_policies(backend, asked),
+            _find_models(backend, asked),
+        ]
+    )
+    if query.since is not None:
+        found = found.filter(pl.col("at") >= query.since)
+    return found.sort("at", "what", "filter_name", "name", *query.by, descending=[True, *[False] * (3 + len(query.by))])
+
+
+def _find_filters(backend: BaseBackend, query: Query) -> pl.DataFrame:
+    by = _without(query, "filter_name", "filter_version")
+    table = check_counts(backend, replace(query, by=(*by, "filter_name", "filter_version")))
+    keys = [*by, "filter_name", "filter_version"]
+    rows = fetch(backend, table.group_by(keys).agg(at=table["at"].min())).drop_nulls("filter_name")
+    return _order_versions(
+        rows.with_columns(_minute("at"), name="filter_name"), query, version="filter_version", new="filter"
+    )
+
+
+def _find_rules(backend: BaseBackend, query: Query) -> pl.DataFrame:
+    by = _without(query, "filter_name", "rule_id")
+    counts = check_counts(backend, replace(query, by=(*by, "filter_name", "rule_id")))
+    keys = [*by, "filter_name", "rule_id"]
+    fired = counts.filter(counts.triggered > 0, counts.rule_id.notnull())
+    rules = fetch(backend, fired.group_by(keys).agg(at=fired["at"].min(), hits=total(fired, "triggered")))
+    daily = counts.mutate(day=counts["at"].date())
+    whole = fetch(
+        backend, daily.group_by([*by, "filter_name", "day"]).agg(evaluated=total(daily, "evaluated"))
+    ).with_columns(pl.col("day").cast(pl.Date))
+    pairs = rules.with_row_index("rule").join(whole, on=[*by, "filter_name"], nulls_equal=True)
+    is_before = pl.col("day") < pl.col("at").dt.date()
+    tried = pairs.group_by("rule").agg(
+        before=pl.col("evaluated").filter(is_before).sum(), after=pl.col("evaluated").filter(~is_before).sum()
+    )
+    rules = rules.with_row_index("rule").join(tried, on="rule", how="left").sort("rule")
+    chances = [
+        chance_of_none(min(hits, after), after, before) if before and after else 1.0
+        for hits, before, after in rules.select("hits", "before", "after").fill_null(0).iter_rows()
+    ]
+    new = rules.filter(pl.Series(chances, dtype=pl.Float64) < _SURPRISE)
+    return _shape(
+        new.with_columns(_minute("at"), name="rule_id", what=pl.lit("rule"), to="rule_id"), query, origin=None
+    )
+
+
+def _find_policies(backend: BaseBackend, query: Query) -> pl.DataFrame:
+    by = _without(query, "filter_name")
+    table = backend.table("checks")
+    table = within(table.filter(table.policy_version.notnull()), "ts", None, query.until)
+    table = _keep(table, checks(backend, replace(query, by=())), query, ["request_id", "filter_name"])
+    by = [name for name in by if name in table.columns]
+    keys = [*by, "filter_name", "policy_id", "policy_version"]
+    rows = fetch(backend, table.group_by(keys).agg(at=table.ts.min()))
+    named = rows.with_columns(_minute("at"), name=pl.col("policy_id").fill_null("policy"))
+    return _order_versions(named, query, version="policy_version", new=None)
+
+
+def _find_models(backend: BaseBackend, query: Query) -> pl.DataFrame:
+    table = backend.table("turns")
+    table = within(table.filter(table.model.notnull()), "ts", None, query.until)
+    table = _keep(table, turns(backend, replace(query, by=())), query, ["request_id"])
+    by = [name for name in _without(query, "model") if name in table.columns]
+    rows = fetch(backend, table.group_by([*by, "model", "model_version"]).agg(at=table.ts.min()))
+    named = rows.with_columns(_minute("at"), name="model", filter_name=pl.lit(None, dtype=pl.String))
+    return _order_versions(named, query, version="model_version", new="model")
+
+
+def _keep(table: Table, chosen: Table, query: Query, keys: list[str]) -> Table:
+    """Rows of `table` that the query's filters leave; without filters nothing is joined."""
+    return table.semi_join(chosen.select(*keys), keys) if query.filters else matching(table, query)
+
+
+def _order_versions(rows: pl.DataFrame, query: Query, *, version: str, new: str | None) -> pl.DataFrame:
+    """Versions that followed another of the same subject, and subjects (`new`) that were not there from the beginning."""
+    subject = [*(name for name in query.by if name in rows.columns), "filter_name", "name"]
+    beginning = rows["at"].min()
+    ordered = (
+        rows.drop_nulls("name")
+        .sort("at", version)
+        .with_columns(origin=pl.col(version).shift(1).over(subject), place=pl.int_range(pl.len()).over(subject))
+    )
+    kind = {"filter_version": "filter version", "policy_version": "policy version", "model_version": "model version"}
+    changed = ordered.filter(pl.col("place") > 0, pl.col(version).is_not_null()).with_columns(
+        what=pl.lit(kind[version]), to=version
+    )
+    if new is None or beginning is None:
+        return _shape(changed, query, origin="origin")
+    late = pl.lit(beginning).cast(pl.Datetime("us")) + _BEGINNING
+    appeared = ordered.filter(pl.col("place") == 0, pl.col("at") >= late).with_columns(
+        what=pl.lit(new), to=pl.col(version).fill_null(pl.col("name"))
+    )
+    return pl.concat([_shape(changed, query, origin="origin"), _shape(appeared, query, origin=None)])
+
+
+def _shape(rows: pl.DataFrame, query: Query, *, origin: str | None) -> pl.DataFrame:
+    """`by` columns, then `SCHEMA`; a `by` column that the subject does not have is null."""
+    by = [pl.col(name) if name in rows.columns else pl.lit(None, dtype=pl.String).alias(name) for name in query.by]
+    before = pl.lit(None, dtype=pl.String) if origin is None else pl.col(origin)
+    return rows.with_columns(before.alias("from")).select(
+        *by, *(pl.col(name).cast(dtype) for name, dtype in SCHEMA.items())
+    )
+
+
+def _without(query: Query, *names: str) -> list[str]:
+    return [name for name in query.by if name not in names]
+
+
+def _minute(name: str) -> pl.Expr:
+    return pl.col(name).cast(pl.Datetime("us")).dt.truncate("1m")
