@@ -115,6 +115,21 @@ class ReviewSettings(Section):
         return share
 
 
+class WellnessSettings(Section):
+    """How people are spared: points are severities, 1 to 4, of the texts that a person revealed or judged in a shift."""
+
+    shift_h: int = Field(12, ge=1, le=48, description="hours of a shift, over which exposure is counted")
+    category_budget: int = Field(
+        60, ge=1, description="points of one category after which the queue offers a person no more of it"
+    )
+    total_budget: int = Field(
+        200, ge=1, description="points after which the queue offers a person nothing of severity 2 or above"
+    )
+    rest_after_min: int = Field(50, ge=5, le=480, description="minutes of continuous review after which to rest")
+    rest_min: int = Field(10, ge=1, le=120, description="minutes of a pause that count as rest")
+    interleave_after: int = Field(5, ge=1, le=100, description="grave cases in a row after which a milder one comes")
+
+
 class StoreSettings(Section):
     """Sizes of the event store and where decisions live."""
 
@@ -232,6 +247,7 @@ class Settings(BaseSettings):
     statistics: StatisticsSettings = StatisticsSettings()
     cases: CaseSettings = CaseSettings()
     review: ReviewSettings = ReviewSettings()
+    wellness: WellnessSettings = WellnessSettings()
     store: StoreSettings = StoreSettings()
     serve: ServeSettings = ServeSettings()
     critique: CritiqueSettings = CritiqueSettings()

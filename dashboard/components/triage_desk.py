@@ -33,6 +33,7 @@ from incidents.judgement.serving import (
     take_next,
     undo_item,
 )
+from incidents.judgement.wellness import Masking, read_wishes
 from incidents.models import Case
 from incidents.people import Actor, Role
 from incidents.queues import list_queues
@@ -159,9 +160,16 @@ class Desk:
 
     @_tells_problems
     def reveal(self, case: CaseView, request_id: str) -> None:
-        """Shows one turn's text, after the audit entry is written."""
-        reveal_turn(self.home.records, case.case_id, actor=self.actor, request_id=request_id, at=now())
-        st.session_state[_REVEALED] = _session_set(_REVEALED) | {(case.case_id, request_id)}
+        """Shows one turn's text, or that of all where the reviewer wishes so, after the audit entries are written."""
+        with self.home.records.session() as session:
+            masking = read_wishes(session, self.actor.name).masking
+        turns = [request_id]
+        if masking is Masking.CONVERSATION:
+            others = (str(turn["request_id"]) for turn in case.evidence.get("turns", ()))
+            turns += [other for other in others if other != request_id and not self.is_revealed(case, other)]
+        for turn in turns:
+            reveal_turn(self.home.records, case.case_id, actor=self.actor, request_id=turn, at=now())
+            st.session_state[_REVEALED] = _session_set(_REVEALED) | {(case.case_id, turn)}
 
     def keep(self, case: CaseView, changes: Mapping[str, Any]) -> None:
         """Keeps what the form holds, with `changes`."""

@@ -7,10 +7,12 @@ import streamlit as st
 from dashboard import state
 from dashboard.components.reviewer_adjudication import render_adjudication
 from dashboard.components.reviewer_agreement import render_agreement
+from dashboard.components.reviewer_wellness import render_wellness
 
 SECTIONS = {
     "Agreement": render_agreement,
     "Adjudication": render_adjudication,
+    "Wellbeing": render_wellness,
 }
 FIRST = next(iter(SECTIONS))
 

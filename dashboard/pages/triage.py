@@ -8,10 +8,12 @@ from core.clock import now
 from dashboard import data, state
 from dashboard.components import triage_case, triage_dialogs, triage_help_key, triage_queue
 from dashboard.components.empty import render_empty
+from dashboard.components.reviewer_wellness import render_rest
 from dashboard.components.triage_desk import Desk, count_judged_today, find_case_id, open_desk
 from incidents.cases import count_by_state, list_cases
 from incidents.enums import CaseState
-from incidents.queues import Order, QueueCount, count_queues
+from incidents.judgement.offers import count_offers
+from incidents.queues import Order, QueueCount
 from ingest.crosswalk import HAZARDS
 
 LISTED = 50
@@ -36,7 +38,7 @@ def render_page() -> None:
     case_id = view.case or find_case_id(desk, view.request)
     shortcuts = not desk.dialog()
     counts = count_by_state(desk.home.records, actor=desk.actor)
-    queues = count_queues(desk.home.records, desk.home.settings, actor=desk.actor, at=now())
+    queues = count_offers(desk.home.records, desk.home.settings, actor=desk.actor, at=now())
     chosen = next(queue for queue in queues if queue.name == desk.queue().name)
     with st.container(horizontal=True, vertical_alignment="center", key="triage_head"):
         if case_id:
@@ -46,6 +48,7 @@ def render_page() -> None:
         today = count_judged_today(desk, zone=data.zone())
         triage_queue.render_counts(chosen, escalated=counts[CaseState.ESCALATED], today=today)
         st.space("stretch")
+        render_rest(desk.home, desk.actor)
         triage_dialogs.render_keys_button(desk.open_dialog, shortcuts=shortcuts)
         triage_help_key.render()
     if desk.dialog() == "keys":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from random import Random
@@ -36,14 +36,17 @@ class Waiting:
 
 
 def choose_assignment(
-    current: Change, settings: Settings, chance: Random, *, queue: QueueSettings | None
+    current: Change, settings: Settings, chance: Random, *, queue: QueueSettings | None, avoided: Collection[str]
 ) -> Assignment | None:
     """A new assignment for the actor, or None for a first review."""
     session, name = current.session, current.actor.name
     if _holds_first_review(session, name, current.at):
         return None
     fitting = belongs_to(queue) if queue else []
-    item = session.exec(_query_rounds(name).limit(1)).first()
+    if avoided:
+        spared = sa.or_(col(Case.hazard).is_(None), col(Case.hazard).not_in(list(avoided)))
+        fitting = [*fitting, spared]
+    item = session.exec(_query_rounds(name).where(*fitting).limit(1)).first()
     if item is not None:
         round_id, case_id = item
         return _assign(current, case_id, Purpose.CALIBRATION, _count_first(current, fitting), round_id=round_id)

@@ -35,6 +35,7 @@ from incidents.judgement.assigning import choose_assignment
 from incidents.judgement.enums import AssignmentState, Purpose
 from incidents.judgement.looks import plan_looks
 from incidents.judgement.models import Assignment, SecondLook
+from incidents.judgement.wellness import is_due_for_mild, list_avoided, list_grave
 from incidents.models import Case
 from incidents.people import Actor, Role
 from incidents.queues import find_soon
@@ -61,6 +62,7 @@ def serve_next(
     """Gives the actor what to judge next, without evidence; None when nothing waits.
 
     What they hold comes first, so that a closed browser loses nothing. Items of a running calibration round follow.
+    Nothing of a category comes that the actor opted out of or has met enough of; after many grave cases a milder one does.
     Otherwise a golden item comes at the rate of `review.golden_share`, a second look as often as both queues are emptied
     together and at least twice as often as new ones arise, and a first review in all other cases.
 
@@ -78,11 +80,15 @@ def serve_next(
     with change(records, actor=actor, at=at) as current:
         plan_looks(current.session, settings=settings.review, at=at)
         current.keep()
-        found = _find_held(current.session, actor.name, at) or choose_assignment(current, settings, chance, queue=queue)
+        avoided = list_avoided(current.session, actor.name, settings=settings.wellness, at=at)
+        is_mild_due = is_due_for_mild(current.session, actor.name, settings=settings.wellness, at=at)
+        found = _find_held(current.session, actor.name, at) or choose_assignment(
+            current, settings, chance, queue=queue, avoided=avoided
+        )
         if found is not None:
             return replace(_lease(current, found, settings.cases.lease_s), evidence={})
         asked = _list_asked(current.session, actor.name)
-    return take(asked, ())
+    return (take(asked, avoided | list_grave()) if is_mild_due else None) or take(asked, avoided)
 
 
 def take_next(
