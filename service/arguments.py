@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from core.clock import parse_when
 from core.errors import UsageError
@@ -57,6 +57,21 @@ def parse_split(text: str) -> dict[str, float]:
         return {name.strip(): float(share) for name, share in (part.split("=") for part in text.split(","))}
     except ValueError as error:
         raise UsageError("Not a split", repr(text), "Write shares such as train=0.8,test=0.2.") from error
+
+
+def parse_set(text: str | None) -> int | Literal["last"] | None:
+    """The number of a feedback set, or the last one.
+
+    Raises:
+        UsageError: The text is neither.
+    """
+    if text is None:
+        return None
+    if text == "last":
+        return "last"
+    if text.isascii() and text.isdigit():
+        return int(text)
+    raise UsageError("Not a feedback set", repr(text), "Write its number, as `weir export list` shows it, or last.")
 
 
 def get_operator() -> Actor:

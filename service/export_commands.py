@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
 
 from service import render
-from service.arguments import build_query, get_operator, parse_split
+from service.arguments import build_query, get_operator, parse_set, parse_split
 from service.invocation import absolute, emit, opened_home, progress
 from service.options import FilterOption, HomeOption, JsonOption, SeedOption, SinceOption, UntilOption
 
 OK, FAILED, PARTLY = 0, 1, 3
+_LISTED = ("number", "name", "at", "actor", "rows", "new_since", "folder")
 
 
 class ExportGroup(TyperGroup):
@@ -39,6 +41,16 @@ def build(
     include_contested: Annotated[
         bool | None, typer.Option(help="Take turns on which reviewers disagree (default: as the format does).")
     ] = None,
+    variant: Annotated[
+        Literal["conversational", "plain"] | None,
+        typer.Option(help="conversational (lists of messages) or plain (text), where a format has both."),
+    ] = None,
+    soft_labels: Annotated[
+        bool, typer.Option("--soft-labels", help="Rows hold the distribution of votes; undecided turns are rows, too.")
+    ] = False,
+    new_since: Annotated[
+        str | None, typer.Option(help="Only rows new since a set of this format: its number, or `last`.")
+    ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -58,6 +70,9 @@ def build(
             actor=get_operator(),
             records=opened.records,
             include_contested=include_contested,
+            variant=variant,
+            soft_labels=soft_labels,
+            new_since=parse_set(new_since),
             on_progress=lambda share, step: advance(step, share),
         )
     document = {
@@ -87,3 +102,47 @@ def verify(
     document = result.to_json()
     emit(as_json, document, lambda out: render.print_pairs(document, out))
     raise typer.Exit(OK if result.is_intact and not result.has_drifted else FAILED)
+
+
+@export_app.command("list")
+def list_sets(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Lists the sets built so far, the newest first. Example: weir export list"""
+    from incidents.exports.ledger import list_exports
+    from metrics.report import plain
+
+    with opened_home(home) as opened:
+        entries = list_exports(opened.records, actor=get_operator())
+    rows: Any = [plain({**asdict(entry), "folder": str(entry.folder)}) for entry in entries]
+    shown = [{name: row[name] for name in _LISTED} for row in rows]
+    emit(as_json, {"exports": rows}, lambda out: render.print_rows(shown, out))
+
+
+@export_app.command("find")
+def find(
+    conversation: Annotated[str | None, typer.Option(help="Conversation id.")] = None,
+    user: Annotated[str | None, typer.Option(help="User id or pseudonym.")] = None,
+    turn: Annotated[str | None, typer.Option(help="Request id.")] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Lists the sets that hold a conversation, a user or a turn. Example: weir export find --user u-17"""
+    from incidents.exports.ledger import find_holdings
+    from metrics.report import plain
+
+    with opened_home(home) as opened:
+        holdings = find_holdings(
+            opened.records, actor=get_operator(), conversation_id=conversation, user_id=user, request_id=turn
+        )
+    rows: Any = [
+        plain(
+            {
+                **asdict(holding.entry),
+                "folder": str(holding.entry.folder),
+                "held": holding.rows,
+                "request_ids": list(holding.request_ids),
+            }
+        )
+        for holding in holdings
+    ]
+    shown = [{name: row[name] for name in (*_LISTED, "held")} for row in rows]
+    emit(as_json, {"exports": rows}, lambda out: render.print_rows(shown, out))

@@ -39,7 +39,8 @@ EXPORTER = Exporter(
     kinds=classifier.EXPORTER.kinds,
     needs_every_kind=False,
     takes_contested=True,
-    target=None,
+    targets=("suggestions",),
     task="text-classification",
     build_rows=build_rows,
+    identity=(pl.col("fields"),),
 )

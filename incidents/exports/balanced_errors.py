@@ -6,41 +6,23 @@ import polars as pl
 
 from incidents.exports.exporter import BuiltRows, Exporter, Refusal, refuse
 
-_LENGTHS = (50, 200, 800, 3200)
-"""Upper bounds of the length classes, in characters of the prompt."""
-_ALIKE = ("filter_name", "rule_id", "language", "_length")
-
 
 def build_rows(labelled: pl.DataFrame) -> BuiltRows:
-    """As many benign as harmful triggered turns of each filter, rule, language and length class."""
-    turns = labelled.with_columns(
-        filter_name="triggered_filter",
-        rule_id="triggered_rule",
-        _length=pl.col("prompt").str.len_chars().cut(list(_LENGTHS)).cast(pl.String),
-    )
-    fired = turns.filter(pl.col("filter_name").is_not_null())
-    many = pl.col("harmful").sum().over(_ALIKE)
-    fewest = pl.min_horizontal(many, pl.len().over(_ALIKE) - many)
-    # Which ones are taken is settled by a hash, so that time of day does not decide.
-    place = pl.col("request_id").hash(seed=0).rank("ordinal").over(*_ALIKE, "harmful")
-    fired = fired.with_columns(_is_matched=place <= fewest)
+    """One row per triggered turn; which ones stay is settled when everything else was refused, and split."""
+    is_fired = pl.col("triggered_filter").is_not_null()
     kind = pl.when("harmful").then(pl.lit("true_positive")).otherwise(pl.lit("false_positive"))
-    rows = fired.filter("_is_matched").select(
+    rows = labelled.filter(is_fired).select(
         text="prompt",
         label=kind,
-        filter_name="filter_name",
-        rule_id=pl.col("rule_id").fill_null(""),
+        filter_name="triggered_filter",
+        rule_id=pl.col("triggered_rule").fill_null(""),
         language=pl.col("language").fill_null(""),
         request_id="request_id",
         kind=kind,
         origin=pl.lit("prompt"),
         taught=pl.lit(None, pl.String),
     )
-    refused = [
-        refuse(turns.filter(pl.col("filter_name").is_null()), Refusal.NOT_TRIGGERED),
-        refuse(fired.filter(~pl.col("_is_matched")), Refusal.UNMATCHED),
-    ]
-    return BuiltRows(rows, pl.concat(refused))
+    return BuiltRows(rows, refuse(labelled.filter(~is_fired), Refusal.NOT_TRIGGERED))
 
 
 EXPORTER = Exporter(
@@ -58,7 +40,8 @@ EXPORTER = Exporter(
     kinds=("false_positive", "true_positive"),
     needs_every_kind=True,
     takes_contested=False,
-    target="label",
+    targets=("label",),
     task="text-classification",
     build_rows=build_rows,
+    matched_on=("triggered_filter", "triggered_rule", "language", "length_class"),
 )

@@ -6,25 +6,26 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 from sqlmodel import col, select
 
 from core.clock import now
-from core.errors import ExportError
+from core.errors import ExportError, UsageError
 from core.events import EventStore
 from core.records import RecordStore
 from incidents.audit import change
-from incidents.exports import EXPORTS
 from incidents.exports.card import CARD, build_card
 from incidents.exports.croissant import CROISSANT, build_croissant
-from incidents.exports.exporter import REFUSALS
-from incidents.exports.feedback import Earlier, FeedbackSet, OnProgress, Recipe, derive
+from incidents.exports.exporter import REFUSALS, Variant
+from incidents.exports.feedback import Bindings, FeedbackSet, OnProgress, Recipe, derive
 from incidents.exports.files import DataFile, render_provenance, render_splits
 from incidents.exports.folder import check_target, write_folder
 from incidents.exports.leakage import Leakage
-from incidents.exports.ledger import read_earlier, record_export
-from incidents.exports.manifest import MANIFEST, build_manifest, to_json
+from incidents.exports.ledger import check_number, find_last_number, read_bindings, record_export
+from incidents.exports.manifest import MANIFEST, build_manifest, suggest_weights, to_json
+from incidents.exports.variants import choose_exporter
 from incidents.models import Case
 from incidents.people import Actor, Role
 from incidents.ranking.exported import read_ranked
@@ -32,6 +33,7 @@ from metrics.query import Query
 
 PREVIEW_ROWS = 20
 _IDS_PER_LOOKUP = 10_000
+_FEW_ROWS, _LARGE_SHARE = 50, 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class ExportPreview:
         balance: Rows of each kind, by split.
         refused: Turns and rows left out, by reason.
         leakage: What the split prevents, counted.
+        weights: Loss weights that make up for unequal classes; empty for formats without such.
         judged: Judged turns that the query holds.
         problem: Why it cannot be built, as a sentence; "" when it can.
         notes: Sentences that a person should read before training.
@@ -77,6 +80,7 @@ class ExportPreview:
     balance: dict[str, dict[str, int]]
     refused: dict[str, int]
     leakage: Leakage
+    weights: dict[str, float]
     judged: int
     problem: str
     notes: tuple[str, ...]
@@ -93,6 +97,9 @@ def build_export(
     actor: Actor,
     records: RecordStore,
     include_contested: bool | None = None,
+    variant: Variant | None = None,
+    soft_labels: bool = False,
+    new_since: int | Literal["last"] | None = None,
     on_progress: OnProgress | None = None,
 ) -> ExportSummary:
     """Writes a feedback set into the folder `out`, whole or not at all, with an audit entry.
@@ -107,19 +114,24 @@ def build_export(
         actor: Who asks; needs the role lead, because the set takes flagged text out of Weir.
         records: Cases of the turns, and the audit log.
         include_contested: Whether turns are taken on which reviewers disagree; None = as the format does.
+        variant: Conversations as lists of messages or as plain text; None = as the format does.
+        soft_labels: Whether rows hold the distribution of the votes; undecided turns are rows then.
+        new_since: Number of an earlier set of this format, or the last one: only rows that neither it nor one before it
+            holds are written. None = a whole set.
         on_progress: Called with the share done and what is being done.
 
     Raises:
-        UsageError: Unknown format or invalid split.
+        UsageError: Unknown format, a form that it does not have, an unknown number or an invalid split.
         AccessError: The actor may not export.
         ExportError: No rows, a class is missing, or the folder is not free.
     """
     actor.require(Role.LEAD)
-    recipe = Recipe(EXPORTS[name], query, dict(split), seed, include_contested)
+    exporter = choose_exporter(name, variant=variant, soft_labels=soft_labels)
+    start = find_start(records, name, new_since)
+    recipe = Recipe(exporter, query, dict(split), seed, include_contested, start)
     check_target(out, name)
-    feedback = derive(
-        events, recipe, earlier=read_earlier(records), ranked=read_ranked(records), on_progress=on_progress
-    )
+    bindings = read_bindings(records, name=name, new_since=start)
+    feedback = derive(events, recipe, bindings=bindings, ranked=read_ranked(records), on_progress=on_progress)
     problem = find_problem(feedback)
     if problem:
         raise problem
@@ -139,25 +151,22 @@ def build_export(
 
 
 def preview_export(
-    events: EventStore,
-    name: str,
-    *,
-    query: Query,
-    split: Mapping[str, float],
-    seed: int,
-    include_contested: bool | None = None,
-    earlier: Earlier | None = None,
-    ranked: pl.DataFrame | None = None,
+    events: EventStore, recipe: Recipe, *, bindings: Bindings | None = None, ranked: pl.DataFrame | None = None
 ) -> ExportPreview:
     """What `build_export` would write now; nothing is written, nothing raised for a set that cannot be built.
 
-    `earlier` is what sets built earlier bind it to (`ledger.read_earlier`), `ranked` what rankings give (`ranking.exported.read_ranked`); None = there are none. The rows hold flagged text in full: a page masks it until revealed.
+    The rows hold flagged text in full: a page masks it until revealed.
+
+    Args:
+        events: Turns and verdicts.
+        recipe: What to make of them.
+        bindings: What the decision store binds the set to (`ledger.read_bindings`); None = nothing.
+        ranked: What rankings give (`ranking.exported.read_ranked`); None = there are none.
 
     Raises:
-        UsageError: Unknown format or invalid split.
+        UsageError: Invalid split.
     """
-    recipe = Recipe(EXPORTS[name], query, dict(split), seed, include_contested)
-    feedback = derive(events, recipe, earlier=earlier, ranked=ranked)
+    feedback = derive(events, recipe, bindings=bindings, ranked=ranked)
     problem = find_problem(feedback)
     columns = list(feedback.recipe.exporter.columns)
     head = feedback.rows.head(PREVIEW_ROWS).select("split", "kind", "request_id", "weight", "training")
@@ -167,10 +176,26 @@ def preview_export(
         balance=feedback.balance(),
         refused=feedback.refused,
         leakage=feedback.leakage,
+        weights=suggest_weights(feedback),
         judged=feedback.judged,
         problem=problem.sentence() if problem else "",
         notes=_find_notes(feedback),
     )
+
+
+def find_start(records: RecordStore, name: str, new_since: int | Literal["last"] | None) -> int | None:
+    """Number of the set that a new one of the format `name` goes on from; None for a whole set.
+
+    Raises:
+        UsageError: There is no such set.
+    """
+    if new_since is None:
+        return None
+    number = find_last_number(records, name=name) if new_since == "last" else new_since
+    if number is None:
+        raise UsageError(f"There is no earlier {name} set", "last", "Build a whole set first.")
+    check_number(records, number, name=name)
+    return number
 
 
 def find_problem(feedback: FeedbackSet) -> ExportError | None:
@@ -201,6 +226,21 @@ def find_problem(feedback: FeedbackSet) -> ExportError | None:
 
 def _find_notes(feedback: FeedbackSet) -> tuple[str, ...]:
     notes = [f"The split {name} has no rows." for name, count in feedback.counts().items() if not count]
+    leakage, rows = feedback.leakage, feedback.rows.height
+    if rows >= _FEW_ROWS and leakage.largest_component > rows * _LARGE_SHARE:
+        notes.append(
+            f"One group holds {leakage.largest_component} of {rows} rows, so that the shares of the splits are rough: does "
+            "one user id stand for many people?"
+        )
+    if leakage.kept_held_out:
+        notes.append(
+            f"{leakage.kept_held_out} rows stay held out because an earlier set held out what they belong with: keep to "
+            "one seed."
+        )
+    if leakage.held_out_after_training:
+        notes.append(
+            f"{leakage.held_out_after_training} held-out rows trained an earlier set: test only models that are trained anew."
+        )
     if feedback.recipe.exporter.needs_every_kind:
         notes += [
             f"The split {name} has no {kind} rows: choose another seed or judge more turns."

@@ -9,6 +9,7 @@ from __future__ import annotations
 import polars as pl
 
 from incidents.exports.exporter import BuiltRows, Exporter, Refusal, has_text, normalise, refuse
+from incidents.exports.transcripts import transcribe_prompt
 
 _SAMPLE = pl.Struct({"sample": pl.String})
 _STEP = pl.Struct(
@@ -48,7 +49,7 @@ def build_rows(labelled: pl.DataFrame) -> BuiltRows:
         revision=pl.struct(sample=pl.format(" {}", "revision")),
     )
     rows = turns.filter(pl.col("_reason").is_null()).select(
-        rl_prompt=_transcribe(),
+        rl_prompt=transcribe_prompt(pl.col("messages")),
         comparison_dataset=pl.lit("weir"),
         initial_response=pl.concat_list(pl.struct(sample=pl.format(" {}", "before"))),
         cst=pl.concat_list(step),
@@ -60,14 +61,6 @@ def build_rows(labelled: pl.DataFrame) -> BuiltRows:
         taught="revision",
     )
     return BuiltRows(rows, refuse(turns.filter(pl.col("_reason").is_not_null()), pl.col("_reason")))
-
-
-def _transcribe() -> pl.Expr:
-    """The conversation in the transcript form of that repository."""
-    message = pl.element().struct
-    speaker = pl.when(message.field("role") == "assistant").then(pl.lit("Assistant")).otherwise(pl.lit("Human"))
-    lines = pl.col("messages").list.eval(pl.format("\n\n{}: {}", speaker, message.field("content")))
-    return lines.list.join("") + pl.lit("\n\nAssistant:")
 
 
 EXPORTER = Exporter(
@@ -84,7 +77,7 @@ EXPORTER = Exporter(
     kinds=("named_principle", "unnamed_principle"),
     needs_every_kind=False,
     takes_contested=False,
-    target=None,
+    targets=(),
     task="text-generation",
     build_rows=build_rows,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import polars as pl
@@ -12,6 +12,8 @@ from incidents.enums import GuidedEnum
 
 MESSAGES = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
 """A conversation as trainers take it: a list of {role, content}."""
+
+Variant = Literal["conversational", "plain"]
 
 
 class Refusal(GuidedEnum):
@@ -27,6 +29,12 @@ class Refusal(GuidedEnum):
         "Contested",
         "Reviewers disagree: adjudicate, or include contested turns to follow the majority.",
     )
+    STALE_POLICY = (
+        "stale_policy",
+        "Judged under an older guideline",
+        "A later guideline changed its category: judge it again.",
+    )
+    EMPTY_TURN = "empty_turn", "Empty turn", "A message of the conversation before the answer is blank."
     EMPTY_PROMPT = "empty_prompt", "Empty prompt", "No prompt text was logged for the turn."
     UNSUPPORTED_PROMPT = (
         "unsupported_prompt",
@@ -88,7 +96,17 @@ class Refusal(GuidedEnum):
     PERSONAL_DATA = (
         "personal_data",
         "Personal data",
-        "The text holds an e-mail address, phone or card number, or IP address: mask it.",
+        "The text holds an e-mail address, phone or card number, or IP address.",
+    )
+    MASKED = (
+        "masked",
+        "Masked text",
+        "Something was masked or redacted in the text: a model would learn to write the placeholder.",
+    )
+    EXPORTED_BEFORE = (
+        "exported_before",
+        "Exported before",
+        "An earlier set of this format holds the row, and only new ones were asked for.",
     )
 
 
@@ -138,11 +156,14 @@ class Exporter:
         kinds: Values that `kind` takes.
         needs_every_kind: Whether a set without one of the kinds cannot train anything.
         takes_contested: Whether turns on which reviewers disagree are taken by default.
-        target: Column that must not differ between rows which are otherwise the same; None when there is
-            none.
+        targets: Columns that a row's text is mapped to; the first must not differ between rows that are otherwise the same.
         task: Task category of the dataset card.
+        build_rows: Judged turns (`labelled.read_labelled`) to rows and refusals.
         takes_rankings: Whether pairs out of preference rankings become rows, too.
-        build_rows: Judged turns (`labelled.LABELLED`) to rows and refusals.
+        variant: Whether texts are lists of messages or plain strings; None where the format has no such choice.
+        has_soft_labels: Whether rows hold the distribution of the votes, so that undecided turns are rows too.
+        identity: What makes two rows the same; without it all columns but the weight and the targets.
+        matched_on: Columns of judged turns, within which the set keeps as many rows of each kind.
     """
 
     key: str
@@ -152,10 +173,14 @@ class Exporter:
     kinds: tuple[str, ...]
     needs_every_kind: bool
     takes_contested: bool
-    target: str | None
+    targets: tuple[str, ...]
     task: Literal["text-generation", "text-classification"]
     build_rows: Callable[[pl.DataFrame], BuiltRows]
     takes_rankings: bool = False
+    variant: Variant | None = None
+    has_soft_labels: bool = False
+    identity: tuple[pl.Expr, ...] = field(default=(), compare=False)
+    matched_on: tuple[str, ...] = ()
 
     def built_columns(self) -> list[str]:
         """Columns that `build_rows` yields: all but `weight`."""

@@ -11,10 +11,11 @@ from datetime import datetime
 import polars as pl
 
 from core.events import EventStore
-from incidents.exports.exporter import RANKED, Exporter, part
+from incidents.exports.exporter import RANKED, Exporter, Refusal, part
+from incidents.exports.guidelines import Guideline
 from incidents.exports.labelled import find_harmful_texts, read_filter_versions, read_labelled, read_reviewers
 from incidents.exports.leakage import Leakage, measure_leakage
-from incidents.exports.refusals import refuse_rows, refuse_turns
+from incidents.exports.refusals import match_kinds, refuse_rows, refuse_turns
 from incidents.exports.split import EARLIER, check_split, place_turns, training_split
 from ingest.schema import get_data_version
 from metrics.query import Query
@@ -33,6 +34,8 @@ class Recipe:
         split: Share of each split, in order.
         seed: Salt of the split.
         include_contested: Whether turns are taken on which reviewers disagree; None = as the format does.
+        new_since: Number of the set of this format that this one goes on from: rows that it or one before it holds are
+            left out. None = a whole set.
     """
 
     exporter: Exporter
@@ -40,22 +43,29 @@ class Recipe:
     split: Mapping[str, float]
     seed: int
     include_contested: bool | None = None
+    new_since: int | None = None
 
     @property
     def takes_contested(self) -> bool:
         """Whether turns are taken on which reviewers disagree."""
+        if self.exporter.has_soft_labels:
+            return True
         return self.exporter.takes_contested if self.include_contested is None else self.include_contested
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
-    """What sets built earlier bind this one to.
+class Bindings:
+    """What the decision store binds a set to.
 
     Attributes:
-        turns: What they held, as `split.EARLIER`.
+        earlier: Turns of the sets built so far, as `split.EARLIER`.
+        held_rows: Names of the rows (`row_key`) that the set must not repeat; empty unless only new ones are asked for.
+        guidelines: Versions of the reviewers' guideline, oldest first.
     """
 
-    turns: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=EARLIER))
+    earlier: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=EARLIER))
+    held_rows: pl.Series = field(default_factory=lambda: pl.Series(dtype=pl.String))
+    guidelines: tuple[Guideline, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +74,7 @@ class Sources:
 
     Attributes:
         labelled: Every judged turn (`labelled.read_labelled`).
-        filter_versions: Which filters checked them: request_id, filter_name, filter_version.
+        filter_versions: Which filters checked them: request_id, filter_name, filter_version, policy_id, policy_version.
         reviewers: Reviewer to pseudonym.
         data_version: Id of the last ingest.
     """
@@ -88,9 +98,10 @@ class FeedbackSet:
         judged: Judged turns that the query holds.
         data_version: Id of the last ingest.
         label_snapshot_at: Time of the newest verdict on a selected turn; None without any.
-        filter_versions: Filters that checked the exported turns: {filter_name, filter_version}.
+        filter_versions: Filters that checked the exported turns: {filter_name, filter_version, policy_id, policy_version}.
         reviewers: Reviewer to pseudonym.
         leakage: What the split prevents, counted.
+        guideline: Version of the reviewers' guideline in force; None without any.
     """
 
     recipe: Recipe
@@ -102,6 +113,7 @@ class FeedbackSet:
     filter_versions: list[dict[str, str | None]]
     reviewers: dict[str, str]
     leakage: Leakage
+    guideline: str | None
 
     def training_rows(self, split: str) -> pl.DataFrame:
         """The exporter's columns of one split."""
@@ -124,7 +136,7 @@ def derive(
     events: EventStore,
     recipe: Recipe,
     *,
-    earlier: Earlier | None = None,
+    bindings: Bindings | None = None,
     ranked: pl.DataFrame | None = None,
     on_progress: OnProgress | None = None,
 ) -> FeedbackSet:
@@ -133,7 +145,7 @@ def derive(
     Args:
         events: Turns and verdicts.
         recipe: What to make of them.
-        earlier: What sets built earlier bind it to (`ledger.read_earlier`); None = this is the first.
+        bindings: What the decision store binds it to (`ledger.read_bindings`); None = nothing.
         ranked: Pairs out of rankings (`ranking.exported.read_ranked`), for formats that take them; None = none.
         on_progress: Called with the share done and what is being done.
 
@@ -146,7 +158,7 @@ def derive(
     sources = read_sources(events, recipe.query, on_progress=report)
     if recipe.exporter.takes_rankings and ranked is not None and ranked.height:
         sources = add_ranked(sources, ranked, recipe.query)
-    return compose(sources, recipe, earlier=earlier or Earlier(), on_progress=report)
+    return compose(sources, recipe, bindings=bindings or Bindings(), on_progress=report)
 
 
 def read_sources(events: EventStore, query: Query, *, on_progress: OnProgress | None = None) -> Sources:
@@ -191,33 +203,41 @@ def add_ranked(sources: Sources, ranked: pl.DataFrame, query: Query) -> Sources:
 
 
 def compose(
-    sources: Sources, recipe: Recipe, *, earlier: Earlier, on_progress: OnProgress | None = None
+    sources: Sources, recipe: Recipe, *, bindings: Bindings, on_progress: OnProgress | None = None
 ) -> FeedbackSet:
     """The feedback set that these sources give."""
     report = on_progress or _ignore
     labelled, exporter = sources.labelled, recipe.exporter
     selected = labelled.filter("is_selected")
     report(0.4, "Building rows")
-    turns, refused_turns = refuse_turns(selected, include_contested=recipe.takes_contested)
+    turns, refused_turns = refuse_turns(
+        selected,
+        include_contested=recipe.takes_contested,
+        include_unresolved=exporter.has_soft_labels,
+        guidelines=bindings.guidelines,
+    )
     built = exporter.build_rows(turns)
     order = labelled.select("request_id", _asked="prompt").with_row_index("_order")
     rows = built.rows.join(order, on="request_id", how="left").sort("_order", "kind").drop("_order")
     report(0.5, "Checking rows")
     rows, refused_rows = refuse_rows(rows, exporter, harmful_texts=find_harmful_texts(labelled))
     report(0.7, "Splitting")
-    places = place_turns(labelled, earlier.turns, split=recipe.split, seed=recipe.seed)
+    places = place_turns(labelled, bindings.earlier, split=recipe.split, seed=recipe.seed)
     rows = (
         rows.select("request_id", "kind", "origin", training=pl.struct(*exporter.built_columns()))
         .with_columns(row_key=pl.col("training").struct.json_encode().map_elements(_hash, return_dtype=pl.String))
         .join(labelled.join(places, on="request_id"), on="request_id", how="left", maintain_order="left")
     )
-    rows, refused_places = part(rows, pl.col("place_problem"))
+    is_held = pl.col("row_key").is_in(bindings.held_rows.implode())
+    problem = pl.coalesce("place_problem", pl.when(is_held).then(pl.lit(Refusal.EXPORTED_BEFORE.value)))
+    rows, refused_places = part(rows, problem)
+    rows, refused_odd = match_kinds(rows, exporter)
     rows = rows.with_columns(weight=_weight())
-    refused = pl.concat([refused_turns, built.refused, refused_rows, refused_places])
+    refused = pl.concat([refused_turns, built.refused, refused_rows, refused_places, refused_odd])
     report(0.9, "Measuring leakage")
-    leakage = measure_leakage(rows, earlier.turns, training=training_split(recipe.split))
+    leakage = measure_leakage(rows, bindings.earlier, training=training_split(recipe.split))
     checks = sources.filter_versions.filter(pl.col("request_id").is_in(rows["request_id"].unique().implode()))
-    versions = checks.select("filter_name", "filter_version").unique()
+    versions = checks.drop("request_id").unique()
     report(1.0, "Done")
     return FeedbackSet(
         recipe=recipe,
@@ -226,9 +246,10 @@ def compose(
         judged=selected.height,
         data_version=sources.data_version,
         label_snapshot_at=selected.select(pl.col("last_label_at").max()).item(),
-        filter_versions=versions.sort("filter_name", "filter_version", nulls_last=True).to_dicts(),
+        filter_versions=versions.sort(versions.columns, nulls_last=True).to_dicts(),
         reviewers=sources.reviewers,
         leakage=leakage,
+        guideline=bindings.guidelines[-1].name if bindings.guidelines else None,
     )
 
 

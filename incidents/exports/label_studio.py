@@ -51,7 +51,8 @@ EXPORTER = Exporter(
     kinds=classifier.EXPORTER.kinds,
     needs_every_kind=False,
     takes_contested=True,
-    target=None,
+    targets=("annotations",),
     task="text-classification",
     build_rows=build_rows,
+    identity=(pl.col("data").struct.field("text"),),
 )

@@ -15,6 +15,8 @@ from metrics.consensus import consensus, standing_votes
 from metrics.events import turns as select_turns
 from metrics.query import Query
 
+LENGTH_LIMITS = (50, 200, 800, 3200)
+"""Upper bounds of the length classes, in characters of the prompt."""
 _TURN_COLUMNS = (
     "request_id",
     "ts",
@@ -65,7 +67,7 @@ def read_labelled(events: EventStore, query: Query) -> pl.DataFrame:
     Returns:
         One row per judged turn: the turn's columns; those of `metrics.consensus`; `messages` and
         `context_ids` (`prompts.add_prompts`); `revision`, `critique` and the columns of `verdicts.read_verdicts`;
-        `triggered_filter`, `triggered_rule` (of the first enforced trigger; null without one); `label_ids`, `reviewers`, `reasons`, `principle_ids` (of the standing votes, oldest first);
+        `triggered_filter`, `triggered_rule`, `triggered_category` (of the first enforced trigger; null without one); `length_class` (of the prompt); `label_ids`, `reviewers`, `reasons`, `principle_ids` (of the standing votes, oldest first);
         `is_selected` (the query's window and filters hold it). Turns outside the query are there because
         grouping and the search for harmful texts need them.
     """
@@ -84,6 +86,7 @@ def read_labelled(events: EventStore, query: Query) -> pl.DataFrame:
         _summarise_votes(votes.to_polars(), turns), on="request_id", how="left", maintain_order="left"
     ).with_columns(pl.col("is_faulted").fill_null(value=False))
     turns = turns.join(_read_triggers(backend), on="request_id", how="left", maintain_order="left")
+    turns = turns.with_columns(length_class=_classify_length(pl.col("prompt")))
     turns = add_prompts(turns, _read_conversations(backend, turns))
     return read_verdicts(turns)
 
@@ -96,9 +99,11 @@ def read_reviewers(events: EventStore) -> dict[str, str]:
 
 
 def read_filter_versions(events: EventStore) -> pl.DataFrame:
-    """The filters that checked each judged turn: request_id, filter_name, filter_version."""
+    """The filters that checked each judged turn: request_id, filter_name, filter_version, policy_id, policy_version."""
     backend = events.backend()
-    checks = backend.table("checks").select("request_id", "filter_name", "filter_version")
+    checks = backend.table("checks").select(
+        "request_id", "filter_name", "filter_version", "policy_id", "policy_version"
+    )
     judged = backend.table("labels").select("request_id").distinct()
     found: pl.DataFrame = checks.semi_join(judged, "request_id").distinct().to_polars()
     return found
@@ -121,19 +126,19 @@ def _read_withheld(backend: BaseBackend) -> pl.DataFrame:
 
 
 def _read_triggers(backend: BaseBackend) -> pl.DataFrame:
-    """The first enforced trigger on each judged turn: request_id, triggered_filter, triggered_rule."""
+    """The first enforced trigger on each judged turn: request_id, triggered_filter, triggered_rule, triggered_category."""
     checks = backend.table("checks")
     fired = checks.filter(checks.status == "ok", checks.triggered, checks.enforced)
     fired = fired.semi_join(backend.table("labels"), "request_id")
-    # A blank rule instead of null, because filter and rule must come from the same check.
-    rule = fired.rule_id.fill_null("")
+    # Blanks instead of nulls, because filter, rule and category must come from the same check.
+    named = {"filter": fired.filter_name, "rule": fired.rule_id, "category": fired.category}
     order = fired.ts.epoch_seconds().cast("string") + fired.check_id.cast("string")
     found: pl.DataFrame = (
         fired.group_by("request_id")
-        .agg(triggered_filter=fired.filter_name.fill_null("").argmin(order), triggered_rule=rule.argmin(order))
+        .agg(**{f"triggered_{name}": column.fill_null("").argmin(order) for name, column in named.items()})
         .to_polars()
     )
-    return found.with_columns(pl.col("triggered_filter", "triggered_rule").replace("", None))
+    return found.with_columns(pl.col(f"triggered_{name}").replace("", None) for name in named)
 
 
 def _read_conversations(backend: BaseBackend, turns: pl.DataFrame) -> pl.DataFrame:
@@ -147,6 +152,11 @@ def _read_conversations(backend: BaseBackend, turns: pl.DataFrame) -> pl.DataFra
         .to_polars()
     )
     return found
+
+
+def _classify_length(text: pl.Expr) -> pl.Expr:
+    """How many of `LENGTH_LIMITS` the text is longer than; null for null."""
+    return pl.sum_horizontal((text.str.len_chars() > limit).cast(pl.Int64) for limit in LENGTH_LIMITS)
 
 
 def _summarise_votes(votes: pl.DataFrame, turns: pl.DataFrame) -> pl.DataFrame:

@@ -5,6 +5,7 @@ Later sets are bound by it: what was once held out is never trained on. A set's 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,9 +14,11 @@ import polars as pl
 import sqlalchemy as sa
 from sqlmodel import col, select
 
+from core.errors import UsageError
 from core.records import RecordStore
 from incidents.audit import Change
-from incidents.exports.feedback import Earlier, FeedbackSet
+from incidents.exports.feedback import Bindings, FeedbackSet
+from incidents.exports.guidelines import read_guidelines
 from incidents.exports.split import EARLIER, hash_prompts, training_split
 from incidents.models import ExportedRow, ExportRecord
 from incidents.people import Actor, Role
@@ -68,6 +71,7 @@ def record_export(current: Change, feedback: FeedbackSet, *, folder: Path, manif
             data_version=feedback.data_version,
             rows=feedback.rows.height,
             refused=refused,
+            new_since=feedback.recipe.new_since,
         )
     )
     current.session.flush()
@@ -100,12 +104,32 @@ def record_export(current: Change, feedback: FeedbackSet, *, folder: Path, manif
     return number
 
 
-def read_earlier(records: RecordStore) -> Earlier:
-    """What the sets built so far bind the next one to."""
-    columns = [getattr(ExportedRow, name) for name in EARLIER]
+def read_bindings(records: RecordStore, *, name: str, new_since: int | None = None) -> Bindings:
+    """What the decision store binds a set of the format `name` to, when it goes on from the set `new_since`."""
+    columns = [getattr(ExportedRow, column) for column in EARLIER]
     with records.session() as session:
         found = [tuple(row) for row in session.execute(sa.select(*columns).distinct().order_by(*columns))]
-    return Earlier(pl.DataFrame(found, schema=EARLIER, orient="row"))
+        of_format = select(ExportRecord.number).where(
+            ExportRecord.name == name, ExportRecord.number <= (new_since or 0)
+        )
+        keys = session.exec(select(ExportedRow.row_key).where(col(ExportedRow.number).in_(of_format)).distinct()).all()
+        guidelines = read_guidelines(session)
+    return Bindings(
+        earlier=pl.DataFrame(found, schema=EARLIER, orient="row"),
+        held_rows=pl.Series(keys, dtype=pl.String).sort(),
+        guidelines=guidelines,
+    )
+
+
+def check_number(records: RecordStore, number: int, *, name: str) -> None:
+    """Raises UsageError unless `number` is a set of the format `name`."""
+    with records.session() as session:
+        entry = session.get(ExportRecord, number)
+        if entry is not None and entry.name == name:
+            return
+        numbers = session.exec(select(ExportRecord.number).where(ExportRecord.name == name)).all()
+    known = ", ".join(str(found) for found in sorted(numbers)[-10:]) or "none"
+    raise UsageError(f"No {name} set has this number", str(number), f"Sets of this format: {known}.")
 
 
 def find_last_number(records: RecordStore, *, name: str | None = None) -> int | None:
@@ -138,3 +162,51 @@ def _read(entry: ExportRecord) -> LedgerEntry:
         manifest_sha256=entry.manifest_sha256,
         new_since=entry.new_since,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What one set holds of a person or a conversation.
+
+    Attributes:
+        entry: The set.
+        rows: Rows, by split.
+        request_ids: Their turns.
+    """
+
+    entry: LedgerEntry
+    rows: dict[str, int]
+    request_ids: tuple[str, ...]
+
+
+def find_holdings(
+    records: RecordStore,
+    *,
+    actor: Actor,
+    conversation_id: str | None = None,
+    user_id: str | None = None,
+    request_id: str | None = None,
+) -> list[Holding]:
+    """The sets that hold rows of a conversation, a user or a turn, the newest first: what a deletion request asks for.
+
+    Raises:
+        UsageError: Not exactly one of the three is given.
+    """
+    actor.require(Role.REVIEWER)
+    asked = {"conversation_id": conversation_id, "user_id": user_id, "request_id": request_id}
+    given = {name: value for name, value in asked.items() if value is not None}
+    if len(given) != 1:
+        raise UsageError("Whose rows?", "", "Name a conversation, a user or a turn: one of the three.")
+    matches = [getattr(ExportedRow, name) == value for name, value in given.items()]
+    with records.session() as session:
+        rows = session.exec(select(ExportedRow).where(*matches).order_by(col(ExportedRow.position))).all()
+        numbers = {row.number for row in rows}
+        entries = session.exec(
+            select(ExportRecord).where(col(ExportRecord.number).in_(numbers)).order_by(col(ExportRecord.number).desc())
+        ).all()
+    holdings = []
+    for entry in entries:
+        own = [row for row in rows if row.number == entry.number]
+        splits = dict(sorted(Counter(row.split for row in own).items()))
+        holdings.append(Holding(_read(entry), splits, tuple(dict.fromkeys(row.request_id for row in own))))
+    return holdings

@@ -69,7 +69,7 @@ EXPORTER = Exporter(
     kinds=("safe", "unsafe"),
     needs_every_kind=False,
     takes_contested=False,
-    target="label",
+    targets=("label", "violated_category_codes", "explanation"),
     task="text-classification",
     build_rows=build_rows,
 )

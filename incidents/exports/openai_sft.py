@@ -26,7 +26,7 @@ EXPORTER = Exporter(
     kinds=trl_sft.EXPORTER.kinds,
     needs_every_kind=False,
     takes_contested=False,
-    target=None,
+    targets=(),
     task="text-generation",
     build_rows=build_rows,
 )

@@ -1,4 +1,4 @@
-"""Obvious personal data in text: e-mail addresses, phone numbers, payment card numbers, IP addresses.
+"""Obvious personal data in text: e-mail addresses, phone numbers, payment card numbers, IP addresses; and what masks leave.
 
 A last gate before training, not a detector: names, postal addresses and the like pass. Redaction belongs to
 ingest.
@@ -22,6 +22,21 @@ _CARD = r"\b\d(?:[ -]?\d){12,18}\b"
 _IP = r"\b(?:\d{1,3}\.){3}\d{1,3}\b|(?:[0-9A-Fa-f]{1,4}:){2,7}(?::|[0-9A-Fa-f]{1,4})[0-9A-Fa-f:]{0,34}"
 _TOLL_FREE = frozenset({"800", "833", "844", "855", "866", "877", "888"})
 _RESERVED_DOMAIN = re.compile(r"(?:^|\.)(?:example\.(?:com|org|net)|example|test|invalid|localhost)$", re.IGNORECASE)
+
+_MASKED_KINDS = (
+    r"(?:US_|UK_)?(?:EMAIL(?:_ADDRESS)?|PHONE(?:_NUMBER)?|PERSON(?:_NAME)?|FIRST_NAME|LAST_NAME|STREET_ADDRESS|IP_ADDRESS"
+    r"|CREDIT_CARD(?:_NUMBER)?|CREDIT_DEBIT_CARD_[A-Z]+|IBAN(?:_CODE)?|SSN|SOCIAL_SECURITY_NUMBER|ITIN|BANK_[A-Z_]+"
+    r"|DATE_OF_BIRTH|DATE_TIME|PASSPORT(?:_NUMBER)?|DRIVERS?_LICENSE|MEDICAL_LICENSE|NRP|PII|PHI)"
+)
+MASK = (
+    r"(?i:[\[<{(](?:redacted|masked|anonymi[sz]ed)\b[^\]>})\n]{0,40}[\]>})]|\[REDACTED_)"
+    rf"|[\[<{{]{{1,2}}{_MASKED_KINDS}(?:_\d+)?[\]>}}]{{1,2}}"
+    r"|\{(?:NAME|ADDRESS|AGE|USERNAME|PASSWORD|URL)\}"
+    r"|(?:(?:\*{4}|[xX]{4})[ -]){2,3}(?:\*{4}|[xX]{4}|\d{4})|(?:\*{3}|[xX]{3})-(?:\*{2}|[xX]{2})-(?:[*xX]{4}|\d{4})"
+    r"|\w\*{3,}@|[█▇■]{3,}"
+)
+"""Pattern of what redaction leaves in a text: the placeholders of Presidio, LLM Guard, Bedrock Guardrails and Google's DLP,
+starred card and account numbers, blocks. `[NAME]` in a letter is a template's own, so that bare common words do not count."""
 
 
 def has_personal_data(texts: pl.Series) -> pl.Series:

@@ -43,7 +43,9 @@ def add_prompts(turns: pl.DataFrame, conversations: pl.DataFrame) -> pl.DataFram
         prompt_problem=pl.when(~has_prompt)
         .then(pl.lit(Refusal.EMPTY_PROMPT.value))
         .when(pl.col("_json").is_not_null() & pl.col("_logged").is_null())
-        .then(pl.lit(Refusal.UNSUPPORTED_PROMPT.value)),
+        .then(pl.lit(Refusal.UNSUPPORTED_PROMPT.value))
+        .when(pl.col("_logged").list.eval(~has_text(pl.element().struct.field("content"))).list.any())
+        .then(pl.lit(Refusal.EMPTY_TURN.value)),
         context_ids=pl.col("context_ids").fill_null([]),
     ).drop("_json", "_logged", "_context")
 
@@ -62,7 +64,10 @@ def parse_messages(text: str | None) -> list[_Message] | None:
     if any(message is None for message in messages):
         return None
     plain = [message for message in messages if message is not None]
-    return plain if plain[-1]["role"] == "user" else None
+    if plain[-1]["role"] != "user":
+        return None
+    # A blank instruction instructs nothing; a blank question or answer is a hole in the conversation, and stays one.
+    return [message for message in plain if message["role"] in {"user", "assistant"} or message["content"].strip()]
 
 
 def _parse_message(entry: Any) -> _Message | None:

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from incidents.exports.exporter import MESSAGES, RANKED, Exporter, Refusal, normalise, part
+from incidents.exports.guidelines import Guideline, find_stale
 from incidents.exports.near_duplicates import group_near_duplicates
-from incidents.exports.personal_data import has_personal_data
+from incidents.exports.personal_data import MASK, has_personal_data
 from incidents.exports.shapes import join_texts
 
 MAX_ROW_CHARS = 100_000
 """Longest row, in characters over all texts: about the longest context that trainers are run with."""
 
 
-def refuse_turns(turns: pl.DataFrame, *, include_contested: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
+def refuse_turns(
+    turns: pl.DataFrame, *, include_contested: bool, include_unresolved: bool, guidelines: Sequence[Guideline]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Judged turns that may become rows, and the refusals of the others.
 
     Args:
         turns: Columns of `labelled.read_labelled`.
         include_contested: Whether a majority suffices where reviewers disagree; an adjudication always does.
+        include_unresolved: Whether turns are taken whose votes decide nothing: for rows that hold their distribution.
+        guidelines: Versions of the reviewers' guideline, oldest first.
     """
     reason = (
-        pl.when(pl.col("harmful").is_null())
+        pl.when(pl.col("harmful").is_null() & (not include_unresolved))
         .then(pl.lit(Refusal.UNRESOLVED.value))
         .when(pl.col("is_contested") & ~pl.col("is_adjudicated") & (not include_contested))
         .then(pl.lit(Refusal.CONTESTED.value))
+        .when(find_stale(turns, guidelines) & pl.col("good_origin").ne_missing(RANKED))
+        .then(pl.lit(Refusal.STALE_POLICY.value))
         .otherwise(pl.col("prompt_problem"))
     )
     return part(turns, reason)
@@ -49,8 +58,9 @@ def refuse_rows(
         .then(pl.lit(Refusal.HARMFUL_CHOSEN.value))
     )
     rows, refused_texts = part(rows, reason)
-    personal = has_personal_data(rows["_text"])
-    rows, refused_personal = part(rows, pl.when(personal).then(pl.lit(Refusal.PERSONAL_DATA.value)))
+    personal, masked = has_personal_data(rows["_text"]), pl.col("_text").str.contains(MASK)
+    reason = pl.when(personal).then(pl.lit(Refusal.PERSONAL_DATA.value)).when(masked).then(pl.lit(Refusal.MASKED.value))
+    rows, refused_personal = part(rows, reason)
     rows, refused_repeats = part(rows, _repetition(exporter))
     rows, refused_alike = part(rows, pl.when(_resembles(rows, exporter)).then(pl.lit(Refusal.NEAR_DUPLICATE.value)))
     return rows.drop("_text"), pl.concat([refused_texts, refused_personal, refused_repeats, refused_alike])
@@ -63,13 +73,13 @@ def _all_text(exporter: Exporter) -> pl.Expr:
 
 def _repetition(exporter: Exporter) -> pl.Expr:
     """The reason to refuse a row that says the same as an earlier row, or the opposite of any."""
-    same = [name for name in exporter.built_columns() if name != exporter.target]
-    identity = pl.struct(same).struct.json_encode()
+    same = [name for name in exporter.built_columns() if name not in exporter.targets]
+    identity = pl.struct(*(exporter.identity or same)).struct.json_encode()
     repeated = pl.when(pl.int_range(pl.len()).over(identity) > 0).then(pl.lit(Refusal.DUPLICATE.value))
-    if exporter.target is None:
+    if not exporter.targets:
         return repeated
-    contradicts = pl.col(exporter.target).n_unique().over(identity) > 1
-    return pl.when(contradicts).then(pl.lit(Refusal.CONTRADICTORY.value)).otherwise(repeated)
+    target = pl.struct(exporter.targets[0]).struct.json_encode()
+    return pl.when(target.n_unique().over(identity) > 1).then(pl.lit(Refusal.CONTRADICTORY.value)).otherwise(repeated)
 
 
 def _resembles(rows: pl.DataFrame, exporter: Exporter) -> pl.Series:
@@ -101,3 +111,20 @@ def _resembles(rows: pl.DataFrame, exporter: Exporter) -> pl.Series:
 
 def _own_part(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     return column.list.tail(1) if dtype == MESSAGES else column
+
+
+def match_kinds(rows: pl.DataFrame, exporter: Exporter) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """As many rows of each kind in each split and each combination of `exporter.matched_on`, and the refusals of the others.
+
+    Which ones stay is settled by a hash of their content, so that time of day does not decide.
+
+    Args:
+        rows: split, kind, row_key and the columns matched on.
+        exporter: Says what to match on; rows of a format that matches nothing all stay.
+    """
+    if not exporter.matched_on:
+        return part(rows, pl.lit(None, pl.String))
+    alike = ("split", *exporter.matched_on)
+    many = [(pl.col("kind") == kind).sum().over(alike) for kind in exporter.kinds]
+    place = pl.col("row_key").rank("ordinal").over(*alike, "kind")
+    return part(rows, pl.when(place > pl.min_horizontal(many)).then(pl.lit(Refusal.UNMATCHED.value)))

@@ -27,8 +27,9 @@ EXPORTER = Exporter(
     kinds=trl_preference.EXPORTER.kinds,
     needs_every_kind=False,
     takes_contested=False,
-    target=None,
+    targets=(),
     task="text-generation",
     build_rows=build_rows,
     takes_rankings=True,
+    variant="conversational",
 )

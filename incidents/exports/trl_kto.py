@@ -39,7 +39,8 @@ EXPORTER = Exporter(
     kinds=("desirable", "undesirable"),
     needs_every_kind=True,
     takes_contested=False,
-    target="label",
+    targets=("label",),
     task="text-generation",
     build_rows=build_rows,
+    variant="conversational",
 )

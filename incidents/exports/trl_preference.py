@@ -56,8 +56,9 @@ EXPORTER = Exporter(
     kinds=(_REVISION_PREFERRED, _ANSWER_PREFERRED, RANKED),
     needs_every_kind=False,
     takes_contested=False,
-    target=None,
+    targets=(),
     task="text-generation",
     build_rows=build_rows,
     takes_rankings=True,
+    variant="conversational",
 )

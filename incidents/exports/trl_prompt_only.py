@@ -30,7 +30,8 @@ EXPORTER = Exporter(
     kinds=("harmful", "benign"),
     needs_every_kind=False,
     takes_contested=True,
-    target=None,
+    targets=(),
     task="text-generation",
     build_rows=build_rows,
+    variant="conversational",
 )

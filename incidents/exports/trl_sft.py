@@ -34,7 +34,8 @@ EXPORTER = Exporter(
     kinds=(REVISION, RESPONSE, OWN_REFUSAL),
     needs_every_kind=False,
     takes_contested=False,
-    target=None,
+    targets=(),
     task="text-generation",
     build_rows=build_rows,
+    variant="conversational",
 )

@@ -14,11 +14,11 @@ from core.clock import to_utc
 from core.errors import ExportError, UsageError
 from core.events import EventStore
 from core.records import RecordStore
-from incidents.exports import EXPORTS
 from incidents.exports.feedback import Recipe, derive
 from incidents.exports.files import render_splits, split_file
-from incidents.exports.ledger import read_earlier
+from incidents.exports.ledger import read_bindings
 from incidents.exports.manifest import MANIFEST
+from incidents.exports.variants import choose_exporter
 from incidents.ranking.exported import read_ranked
 from metrics.query import Query
 
@@ -83,7 +83,8 @@ def verify_export(events: EventStore, folder: Path, *, records: RecordStore) -> 
     present = {path.name: path for path in folder.iterdir() if path.name != MANIFEST}
     hashes = {name: _hash(path) for name, path in present.items() if name in expected and path.is_file()}
     held = {name: _read_rows(folder / split_file(name)) for name in recipe.split}
-    feedback = derive(events, recipe, earlier=read_earlier(records), ranked=read_ranked(records))
+    bindings = read_bindings(records, name=recipe.exporter.key, new_since=recipe.new_since)
+    feedback = derive(events, recipe, bindings=bindings, ranked=read_ranked(records))
     derived = {
         name: Counter(file.content.split(b"\n")[:-1])
         for name, file in zip(recipe.split, render_splits(feedback), strict=True)
@@ -118,7 +119,9 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
 def _read_recipe(manifest: dict[str, Any]) -> Recipe:
     query = manifest["query"]
     return Recipe(
-        exporter=EXPORTS[manifest["name"]],
+        exporter=choose_exporter(
+            str(manifest["name"]), variant=manifest["variant"], soft_labels=bool(manifest["soft_labels"])
+        ),
         query=Query(
             since=_read_time(query["since"]),
             until=_read_time(query["until"]),
@@ -127,6 +130,7 @@ def _read_recipe(manifest: dict[str, Any]) -> Recipe:
         split={str(name): float(share) for name, share in manifest["split"].items()},
         seed=int(manifest["seed"]),
         include_contested=bool(manifest["include_contested"]),
+        new_since=None if manifest["new_since"] is None else int(manifest["new_since"]),
     )
 
 

@@ -25,6 +25,7 @@ from incidents.audit import find_tampering
 from incidents.exports import EXPORTS
 from incidents.exports.build import ExportSummary, build_export, preview_export
 from incidents.exports.exporter import REFUSALS, REFUSED, ROW_FACTS
+from incidents.exports.feedback import Recipe
 from incidents.exports.files import to_lines
 from incidents.exports.labelled import read_labelled
 from incidents.exports.ledger import list_exports
@@ -125,7 +126,9 @@ def test_manifest_and_provenance_agree_with_the_files(
     assert manifest["refused"]["unresolved"] == 1
     assert sum(list(manifest["leakage"].values())[:5]) == 0
     assert manifest["created_from"]["label_snapshot_at"] == "2026-03-02T10:13:00Z"
-    assert manifest["filter_versions"] == [{"filter_name": "guard", "filter_version": "1"}]
+    assert manifest["filter_versions"] == [
+        {"filter_name": "guard", "filter_version": "1", "policy_id": None, "policy_version": None}
+    ]
     assert manifest["guideline_versions"] == ["2026-02"]
 
 
@@ -156,10 +159,10 @@ def test_a_reader_loads_what_was_written(
 ) -> None:
     datasets = pytest.importorskip("datasets")
     monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
-    fill(world).turn("hostile", prompt=HOSTILE, response=HOSTILE)
+    fill(world).turn("hostile", prompt=HOSTILE, response=HOSTILE, conversation_id="pair")
     world.vote("hostile", True, revision=HOSTILE + "!", category="hate", critique=HOSTILE)
-    # The set of balanced errors takes a turn only with its counterpart.
-    world.turn("alike", prompt="x" * len(HOSTILE)).vote("alike", False)
+    # The set of balanced errors takes a turn only with its counterpart in the same split.
+    world.turn("alike", prompt="x" * len(HOSTILE), conversation_id="pair").vote("alike", False)
     for request_id in ("hostile", "alike"):
         world.check(request_id, triggered=True, decision="block", enforced=True, stage="input")
     out = tmp_path / "out"
@@ -311,7 +314,7 @@ def test_kto_needs_both_classes(
         build(world, records, tmp_path / "out")
     assert caught.value.hint
     assert not (tmp_path / "out").exists()
-    preview = preview_export(world.events, "trl-kto", query=Query(), split=SPLIT, seed=7)
+    preview = preview_export(world.events, Recipe(EXPORTS["trl-kto"], Query(), SPLIT, 7))
     assert preview.problem.startswith(f"No {missing} rows")
     assert preview.rows.height == 2
 
@@ -333,7 +336,7 @@ def test_an_unknown_format_names_the_known_ones(world: World, records: RecordSto
 @pytest.mark.parametrize("name", EXPORTS)
 def test_the_preview_is_what_the_build_writes(name: str, world: World, records: RecordStore, tmp_path: Path) -> None:
     summary = build(fill(world), records, tmp_path / "out", name)
-    preview = preview_export(world.events, name, query=Query(), split=SPLIT, seed=7)
+    preview = preview_export(world.events, Recipe(EXPORTS[name], Query(), SPLIT, 7))
     assert (preview.balance, preview.refused) == (summary.balance, summary.refused)
     assert sum(preview.counts.values()) == summary.rows
     assert preview.problem == ""
