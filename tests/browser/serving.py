@@ -147,3 +147,37 @@ def press_and_wait(page: Page, key: str, selector: str) -> None:
     page.keyboard.press(key)
     page.locator(selector).first.wait_for()
     settle(page)
+
+
+def judge(page: Page, verdict: str, *, severity: str) -> None:
+    """Judges the open case with the keyboard and waits for the next one, or the queue when none waits."""
+    name = {"h": "harmful", "b": "benign", "u": "unsure"}[verdict]
+    before = page.url
+    press_and_wait(page, verdict, f".st-key-triage_{name} [data-testid=stBaseButton-primary]")
+    press_and_wait(page, severity, f".st-key-triage_severity_{severity} [data-testid=stBaseButton-primary]")
+    page.keyboard.press("Enter")
+    page.wait_for_url(lambda url: url != before)
+    page.locator(f".st-key-triage_notice :text('Saved as {name}')").wait_for()
+    settle(page)
+
+
+def escalate(page: Page) -> None:
+    """Escalates the open case with the keyboard, for the second reason, and waits for the next one."""
+    before = page.url
+    press_and_wait(page, "x", ".st-key-triage_escalate_confirm")
+    press_and_wait(page, "2", ".st-key-triage_escalate_2 [data-testid=stBaseButton-primary]")
+    page.keyboard.press("Enter")
+    page.wait_for_url(lambda url: url != before)
+    page.locator(".st-key-triage_notice :text('Escalated')").wait_for()
+    settle(page)
+
+
+def tab_to(page: Page, selector: str, *, most: int = 150) -> None:
+    """Moves the focus with the Tab key until it lies within `selector`."""
+    settle(page)
+    page.locator(selector).first.wait_for()
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        if page.evaluate("selector => document.activeElement?.closest(selector) !== null", selector):
+            return
+    raise AssertionError(f"Tab does not lead to {selector}")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.serving import Server, open_page, press_and_wait, settle, start_reviewing
+from tests.browser.serving import Server, escalate, judge, open_page, press_and_wait, settle, start_reviewing
 
 pytestmark = pytest.mark.browser
 
@@ -27,10 +27,10 @@ def test_from_a_filter_to_training_rows(server: Server, page: Page, downloads: P
     expect(page.locator(".st-key-triage_conversation")).to_contain_text("masked")
     expect(page.locator(".st-key-triage_conversation")).not_to_contain_text("portrait")
     press_and_wait(page, "v", ".st-key-triage_conversation :text('portrait number')")
-    _judge(page, "h", severity="3")
-    _escalate(page)
+    judge(page, "h", severity="3")
+    escalate(page)
     for verdict in ("b", "b", "h", "b", "b"):
-        _judge(page, verdict, severity="2")
+        judge(page, verdict, severity="2")
     expect(page.locator(".st-key-triage_head")).to_contain_text("6 judged by you today")
     expect(page.locator(".st-key-triage_head")).to_contain_text("1 escalated")
 
@@ -70,7 +70,7 @@ def test_undo_brings_the_case_back(server: Server, page: Page) -> None:
     open_page(page, server, "triage?actor=doubter")
     start_reviewing(page)
     first = page.url
-    _judge(page, "u", severity="0")
+    judge(page, "u", severity="0")
     page.keyboard.press("z")
     page.wait_for_url(first)
     page.locator(".st-key-triage_notice :text('withdrawn')").wait_for()
@@ -92,28 +92,6 @@ def _open_newest_trigger(page: Page, *, filter_name: str) -> None:
     table.click(position={"x": 15, "y": 52})
     page.get_by_text("Open the chosen turn in triage").click()
     page.locator(".st-key-triage_save").wait_for()
-    settle(page)
-
-
-def _judge(page: Page, verdict: str, *, severity: str) -> None:
-    """Judges the open case with the keyboard and waits for the next one."""
-    name = {"h": "harmful", "b": "benign", "u": "unsure"}[verdict]
-    before = page.url
-    press_and_wait(page, verdict, f".st-key-triage_{name} [data-testid=stBaseButton-primary]")
-    press_and_wait(page, severity, f".st-key-triage_severity_{severity} [data-testid=stBaseButton-primary]")
-    page.keyboard.press("Enter")
-    page.wait_for_url(lambda url: url != before)
-    page.locator(f".st-key-triage_notice :text('Saved as {name}')").wait_for()
-    settle(page)
-
-
-def _escalate(page: Page) -> None:
-    before = page.url
-    press_and_wait(page, "x", ".st-key-triage_escalate_confirm")
-    press_and_wait(page, "2", ".st-key-triage_escalate_2 [data-testid=stBaseButton-primary]")
-    page.keyboard.press("Enter")
-    page.wait_for_url(lambda url: url != before)
-    page.locator(".st-key-triage_notice :text('Escalated')").wait_for()
     settle(page)
 
 

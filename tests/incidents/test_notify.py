@@ -15,7 +15,6 @@ import pytest
 from case_house import ANA, LEA, T0, House
 from sqlmodel import col, select
 from test_incident_life import add_alert, facts
-from web_sink import Sink, open_sink
 
 from core.errors import ConfigError, NotFoundError
 from core.settings import Settings, load_settings
@@ -32,6 +31,7 @@ from incidents.people import SYSTEM
 from incidents.response.enums import IncidentAction, IncidentState, Severity
 from incidents.response.models import Delivery
 from incidents.response.work import act, open_incident
+from tests.web_sink import Sink, open_sink
 
 TITLE = "Guard blocks <!channel> recipes"
 

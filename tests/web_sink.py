@@ -19,7 +19,18 @@ class Sink:
     bodies: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     answer: Callable[[], int] = lambda: 200
-    arrived: threading.Event = field(default_factory=threading.Event)
+    arrived: threading.Condition = field(default_factory=threading.Condition)
+
+    def wait_for(self, words: str, *, timeout_s: float = 30) -> dict[str, Any]:
+        """The first body whose title holds the words; raises AssertionError when none comes."""
+
+        def find() -> dict[str, Any] | None:
+            return next((body for body in self.bodies if words in body["title"]), None)
+
+        with self.arrived:
+            found = self.arrived.wait_for(find, timeout=timeout_s)
+        assert found, f"{words!r} is in none of {[body['title'] for body in self.bodies]}"
+        return found
 
     @property
     def url(self) -> str:
@@ -35,10 +46,11 @@ def open_sink() -> Iterator[Sink]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            sink.bodies.append(json.loads(body))
-            sink.keys.append(self.headers["Idempotency-Key"])
-            status = sink.answer()
-            sink.arrived.set()
+            with sink.arrived:
+                sink.bodies.append(json.loads(body))
+                sink.keys.append(self.headers["Idempotency-Key"])
+                status = sink.answer()
+                sink.arrived.notify_all()
             self.send_response(status)
             self.send_header("Content-Length", "0")
             self.end_headers()
