@@ -56,6 +56,7 @@ PAGES: Registry[PageSpec] = Registry(
     PageSpec("incidents", "Incidents", "incidents", ":material/notifications_active:"),
     PageSpec("feedback", "Feedback", "feedback", ":material/dataset:"),
     PageSpec("reviewers", "Reviewers", "reviewers", ":material/groups:"),
+    PageSpec("constitution", "Constitution", "constitution", ":material/gavel:"),
     PageSpec("sources", "Sources", "sources", ":material/database:"),
     PageSpec("admin", "Admin", "admin", ":material/admin_panel_settings:"),
 )

@@ -31,10 +31,15 @@ from tests.browser.serving import (
     settle_drawing,
     start_reviewing,
 )
+from tests.dashboard.constitution_home import fill_constitution
 
 WIDTHS = (1440, 1024)
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 DAYS = 30
+CONSTITUTION_READY = {
+    "Revisions": ".st-key-revision_edit button:not([disabled])",
+    "Ranking": ".st-key-ranking_pick_1 button:not([disabled])",
+}
 
 
 def main(folder: Path) -> None:
@@ -45,6 +50,7 @@ def main(folder: Path) -> None:
         settings = load_settings(home)
         with open_home(settings) as opened:
             fill_demo(opened.events, settings=settings, days=DAYS, seed=1)
+            fill_constitution(opened)
             open_cases(opened.records, opened.events, settings=settings, actor=SYSTEM)
             open_incident(
                 opened.records,
@@ -78,6 +84,11 @@ def _photograph(browser: Browser, server: Server, folder: Path, *, theme: Litera
     for name, query in (("list", ""), ("one", "&incident=1")):
         open_page(page, server, f"incidents?part=Incidents{query}")
         _save(page, folder / f"incidents-{name}-{theme}-{width}.png")
+    for part in ("Stress tests", "Revisions", "Ranking"):
+        open_page(page, server, f"constitution?part={part}")
+        if part != "Stress tests":
+            press_and_wait(page, "v", CONSTITUTION_READY[part])
+        _save(page, folder / f"constitution-{part.split()[0].lower()}-{theme}-{width}.png")
     open_page(page, server, "filters?window=7d&show=blocklist")
     _save(page, folder / f"filters-one-{theme}-{width}.png")
     open_page(page, server, "filters?window=7d&part=Cascade")
