@@ -8,7 +8,7 @@ New rows raise the data version, so an answer is recomputed exactly when it can 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, cast
@@ -20,15 +20,19 @@ import streamlit as st
 from core.clock import now
 from core.events import EventStore
 from dashboard import lists
+from dashboard.charts import markers
 from dashboard.state import WINDOWS, View
 from dashboard.theme import format_duration, format_time, format_window, get_zone
 from incidents import cases
 from incidents.alerts import attention, desk
+from incidents.alerts.kinds import KINDS
+from incidents.changes import list_registered
 from incidents.enums import AlertState, CaseState
 from incidents.people import SYSTEM, Actor
 from incidents.sampling import Plan, count_drawn, plan_sample
 from incidents.views import CaseView
 from ingest.schema import get_data_version, has_demo_data
+from metrics.changes import list_changes, list_moments
 from metrics.headline import Finding, Kind, Waiting, compute_headline
 from metrics.query import Query
 from metrics.report import ReportResult
@@ -234,6 +238,46 @@ def find_what_needs_a_person(query: Query, escalated: list[CaseView]) -> list[Fi
 def list_alerts() -> list[desk.AlertView]:
     """Every alert, those that are over included; at most two seconds old."""
     return _list_alerts(str(get_home().settings.home))
+
+
+def list_markers(query: Query) -> pl.DataFrame:
+    """Changes and alarms of the query's window for a chart over time (`charts.markers.SCHEMA`), at most a minute old."""
+    names = query.alternatives().get("filter_name")
+    alarms = [
+        (view.fired_at, f"alarm: {view.filter_name or 'all filters'} {KINDS[view.kind].title.lower()}", "alarm")
+        for view in list_alerts()
+        if view.fired_at is not None
+        and (query.since is None or view.fired_at >= query.since)
+        and (query.until is None or view.fired_at <= query.until)
+        and (names is None or view.filter_name in names)
+    ]
+    changes = [
+        (row["at"], label_change(row), "change")
+        for row in _list_moments(str(get_home().settings.home), query).iter_rows(named=True)
+    ]
+    return pl.DataFrame([*alarms, *changes], schema=markers.SCHEMA, orient="row")
+
+
+def list_filter_changes(query: Query) -> pl.DataFrame:
+    """The changes of the query's window, seen or registered, with rates before and after."""
+    return read(list_changes, query, noted=tuple(list_registered(get_home().records)))
+
+
+def label_change(row: Mapping[str, Any]) -> str:
+    """A change in a few words: `blocklist 41`, `rule kw-113`, or the note."""
+    match row["what"]:
+        case "rule":
+            return f"rule {row['name']}"
+        case "registered":
+            return str(row["name"])
+        case _:
+            return row["name"] if row["to"] == row["name"] else f"{row['name']} {row['to']}"
+
+
+@st.cache_data(ttl=60, max_entries=100, show_spinner=False)
+def _list_moments(home_path: str, query: Query) -> pl.DataFrame:  # noqa: ARG001 - part of the cache key
+    """Behind by at most a minute: what is new is looked for in all that is stored, which a live page need not repeat."""
+    return list_moments(get_home().events, query, noted=tuple(list_registered(get_home().records)))
 
 
 def describe_last_alarm() -> str:

@@ -11,9 +11,11 @@ import altair as alt
 import polars as pl
 
 from dashboard.charts.common import HEIGHT, AnyChart, compose, limit_marks, make_plain, no_data, time_axis
+from dashboard.charts.markers import build_markers
 from dashboard.theme import (
     ACCENT,
     GREEN,
+    GREY,
     LAYER_DASHES,
     LAYER_TITLES,
     ORANGE,
@@ -41,6 +43,8 @@ def build_trigger_rate(
     zone: ZoneInfo,
     reason: str = "no checks in this window",
     height: int = HEIGHT,
+    markers: pl.DataFrame | None = None,
+    expected: pl.DataFrame | None = None,
 ) -> AnyChart:
     """Trigger rate over time with its interval, one line per layer or filter.
 
@@ -51,6 +55,8 @@ def build_trigger_rate(
         zone: The reader's time zone; buckets are naive UTC.
         reason: Why there is nothing, if there is nothing.
         height: Pixels.
+        markers: Changes and alarms (`markers.SCHEMA`), drawn as thin rules.
+        expected: What the past leads one to expect of the one line (`metrics.alarms.expected.SCHEMA`), drawn behind it.
     """
     noun = "layer" if by == "layer" else "filter"
     title = f"Trigger rate by {noun}"
@@ -108,12 +114,19 @@ def build_trigger_rate(
     )
     omitted = f", the {MAX_GROUPS} busiest of {MAX_GROUPS + dropped}" if dropped else ""
     left_out = f", {thin} {'point' if thin == 1 else 'points'} of fewer than {MIN_PER_POINT} left out" if thin else ""
+    past = _build_expected(expected, zone=zone) if expected is not None and expected.height else []
+    behind = ", dashed: expected from four weeks before, with its band" if past else ""
     subtitle = (
-        f"{_name_bucket(bucket_s)} points, 95 % band · n {total:,} checks{omitted}{left_out} · times in {zone.key}"
+        f"{_name_bucket(bucket_s)} points, 95 % band{behind} · n {total:,} checks{omitted}{left_out} · "
+        f"times in {zone.key}"
     )
+    shown = frame["bucket"].to_list()
+    marks = [] if markers is None else build_markers(markers, start=min(shown), end=max(shown), zone=zone)
     last = ", ".join(f"{row['name']} {row['estimate']:.1%}" for row in labels.data.iter_rows(named=True))
     return compose(
+        *past,
         band,
+        *marks,
         line,
         points,
         labels,
@@ -122,6 +135,18 @@ def build_trigger_rate(
         description=f"{title}. Latest: {last}.",
         height=height,
     )
+
+
+def _build_expected(expected: pl.DataFrame, *, zone: ZoneInfo) -> list[alt.Chart]:
+    base = alt.Chart(localise(limit_marks(expected), zone))
+    x = alt.X("bucket:T", title=None)
+    band = base.mark_area(opacity=0.18, clip=True, color=GREY).encode(x=x, y="low:Q", y2="high:Q")
+    line = base.mark_line(strokeWidth=1.2, strokeDash=[5, 4], clip=True, color=GREY).encode(
+        x=x,
+        y="expected:Q",
+        tooltip=[alt.Tooltip("expected:Q", title="expected rate", format=".3~%")],
+    )
+    return [band, line]
 
 
 def choose_bucket(length: timedelta | None, *, checks: int) -> int:

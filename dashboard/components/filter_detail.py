@@ -15,12 +15,14 @@ from dashboard.charts.rates import build_trigger_rate, choose_bucket
 from dashboard.charts.scores import build_score_histogram
 from dashboard.components.chart import render_chart
 from dashboard.components.empty import render_empty
+from dashboard.components.filter_changes import render_changes
 from dashboard.components.tiles import describe_rate
 from dashboard.components.triggers import render_triggers
 from dashboard.state import View
 from dashboard.text import inert, plain
 from dashboard.theme import PURPLE, format_count, format_ms, localise
 from ingest.crosswalk import HAZARDS
+from metrics.alarms.expected import expected_series
 from metrics.query import Query
 from metrics.scores import score_histogram
 from metrics.series import trigger_series
@@ -51,6 +53,7 @@ def render_filter(name: str, view: View) -> None:
             _render_rate(query)
         with right:
             _render_scores(scores)
+    _render_changes(query)
     left, right = st.columns(2, gap="medium")
     with left:
         _render_categories(query)
@@ -100,8 +103,24 @@ def _render_rate(query: Query) -> None:
     length = query.until - query.since if query.since and query.until else None
     bucket_s = choose_bucket(length, checks=_count_checks(query))
     frame = data.read(trigger_series, query, by="filter_name", bucket_s=bucket_s)
-    chart = build_trigger_rate(frame, by="filter_name", bucket_s=bucket_s, zone=data.zone())
+    chart = build_trigger_rate(
+        frame,
+        by="filter_name",
+        bucket_s=bucket_s,
+        zone=data.zone(),
+        markers=data.list_markers(query),
+        expected=data.read(expected_series, query, bucket_s=bucket_s),
+    )
     render_chart(chart, key="filter_rate")
+
+
+def _render_changes(query: Query) -> None:
+    changes = data.list_filter_changes(query)
+    if changes.is_empty():
+        st.caption("No change of this filter in this window; `weir changes add` registers what no log tells.")
+        return
+    st.markdown("**Changes** · :gray[with the trigger rate of up to 7 days before and after]")
+    render_changes(changes, key="filter_changes", zone=data.zone())
 
 
 def _count_checks(query: Query) -> int:

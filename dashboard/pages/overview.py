@@ -55,7 +55,15 @@ reason = data.explain_empty(view)
 left, right = st.columns([3, 2], gap="medium")
 with left:
     render_chart(
-        build_trigger_rate(series, by="layer", bucket_s=bucket_s, zone=zone, reason=reason, height=420),
+        build_trigger_rate(
+            series,
+            by="layer",
+            bucket_s=bucket_s,
+            zone=zone,
+            reason=reason,
+            height=420,
+            markers=data.list_markers(query),
+        ),
         key="trigger_rate",
     )
 with right:
