@@ -122,7 +122,7 @@ def build_added_time(frame: pl.DataFrame, *, reason: str = "no check logged its 
         dot,
         words,
         title=title,
-        subtitle=f"milliseconds per turn, median to 95th percentile · n {format_count(max(map(int, rows['turns'].to_list())))} turns",
+        subtitle=f"ms per turn, median to p95 · n {format_count(max(map(int, rows['turns'].to_list())))} turns",
         description=f"{title}: " + ", ".join(f"{row['layer']} {row['words']}" for row in rows.iter_rows(named=True)),
         height=CHROME_PX + ROW_PX * rows.height,
     )

@@ -33,9 +33,9 @@ DIMENSIONS = {
     "model": "Model",
 }
 RATES = {
-    "wrong_block_share": ("Wrong blocks", "benign / triggered, among reviewed triggers"),
-    "missed_harm_rate": ("Missed harm", "not triggered / harmful, among reviewed harmful turns"),
-    "benign_blocked_rate": ("Benign blocked", "triggered / benign, among reviewed benign turns"),
+    "wrong_block_share": ("Wrong blocks", "benign / triggered, among triggers"),
+    "missed_harm_rate": ("Missed harm", "not triggered / harmful, among harmful turns"),
+    "benign_blocked_rate": ("Benign blocked", "triggered / benign, among benign turns"),
     "agreement": ("Agreement", "turns where filter and people agree / reviewed turns"),
 }
 

@@ -92,7 +92,8 @@ def _render_draw(query: Query, summary: SampleSummary, *, n: int, target: Target
             st.error(inert(error.sentence(), limit=400))
             return
         st.session_state[_DRAWN] = (
-            f"Drew {format_count(drawn.drawn)} turns as {drawn.sample_id}; {format_count(drawn.opened)} cases wait in triage."
+            f"Drew {format_count(drawn.drawn)} turns as {drawn.sample_id}: {format_count(drawn.opened)} new cases in triage, "
+            "the others had one."
         )
         st.rerun()
     if said := st.session_state.pop(_DRAWN, None):
