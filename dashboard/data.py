@@ -244,7 +244,7 @@ def list_markers(query: Query) -> pl.DataFrame:
     """Changes and alarms of the query's window for a chart over time (`charts.markers.SCHEMA`), at most a minute old."""
     names = query.alternatives().get("filter_name")
     alarms = [
-        (view.fired_at, f"alarm: {view.filter_name or 'all filters'} {KINDS[view.kind].title.lower()}", "alarm")
+        (view.fired_at, f"{view.filter_name or 'all filters'}: {KINDS[view.kind].title.lower()}", "alarm")
         for view in list_alerts()
         if view.fired_at is not None
         and (query.since is None or view.fired_at >= query.since)

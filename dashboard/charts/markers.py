@@ -13,11 +13,11 @@ from dashboard.theme import GREY, VERMILION, localise
 
 SCHEMA: dict[str, pl.DataType] = {"at": pl.Datetime("us"), "label": pl.String(), "kind": pl.String()}
 """One marker: when (naive UTC), what it says (may hold logged text), "change" or "alarm"."""
-_COLOURS = {"change": GREY, "alarm": VERMILION}
 _SIGNS = {"change": "◆", "alarm": "!"}
 # Markers nearer than this share of the chart's width would write over each other.
-_APART = 0.12
-_LABEL_PX, _LINE_PX = 84, 12
+_APART = 0.16
+# Characters of a label, and its pixels: the count of those that stand close by must stay visible.
+_LABEL_LENGTH, _LABEL_PX = 20, 150
 
 
 def build_markers(markers: pl.DataFrame, *, start: datetime, end: datetime, zone: ZoneInfo) -> list[alt.Chart]:
@@ -34,7 +34,8 @@ def build_markers(markers: pl.DataFrame, *, start: datetime, end: datetime, zone
         return []
     rows = localise(_merge(inside, gap=(end - start) * _APART), zone)
     base = alt.Chart(rows)
-    colour = alt.Color("kind:N", scale=alt.Scale(domain=list(_COLOURS), range=list(_COLOURS.values())), legend=None)
+    # A value, no scale: the chart's own colours are a scale that layers share.
+    colour = alt.condition("datum.kind == 'alarm'", alt.value(VERMILION), alt.value(GREY))
     x = alt.X("at:T", title=None)
     tooltip = [alt.Tooltip("at:T", title="at", format="%a %d %b %H:%M"), alt.Tooltip("all:N", title="what")]
     rules = base.mark_rule(strokeWidth=1.2, strokeDash=[3, 2]).encode(x=x, color=colour, tooltip=tooltip)
@@ -58,7 +59,7 @@ def _merge(markers: pl.DataFrame, *, gap: timedelta) -> pl.DataFrame:
             {
                 "at": group[0]["at"],
                 "kind": "alarm" if any(row["kind"] == "alarm" for row in group) else "change",
-                "label": _say(group[0]) + (f" +{len(group) - 1}" if len(group) > 1 else ""),
+                "label": _say(group[0], limit=_LABEL_LENGTH) + (f" +{len(group) - 1}" if len(group) > 1 else ""),
                 "all": ", ".join(_say(row) for row in group)[:400],
             }
             for group in groups
@@ -67,5 +68,5 @@ def _merge(markers: pl.DataFrame, *, gap: timedelta) -> pl.DataFrame:
     )
 
 
-def _say(row: dict[str, object]) -> str:
-    return f"{_SIGNS[str(row['kind'])]} {plain(row['label'], limit=60)}"
+def _say(row: dict[str, object], *, limit: int = 60) -> str:
+    return f"{_SIGNS[str(row['kind'])]} {plain(row['label'], limit=limit)}"
