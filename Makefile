@@ -2,11 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+TRL := .venv-trl
+TORCH := torch==2.13.0
 WEIR_HOME ?= .weir
 PORT ?= 8501
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check soak format lock benchmark screenshots clean
+.PHONY: help setup run test check soak format lock benchmark trl screenshots clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -44,6 +46,8 @@ format: setup ## format the code
 
 lock: setup ## pin the dependencies of pyproject.toml anew
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-header --quiet -o requirements.lock
+	$(BIN)/uv pip compile --group trl --universal --python-version 3.11 --generate-hashes --no-header --quiet \
+		--no-emit-package torch --no-emit-package sympy --no-emit-package mpmath --no-emit-package networkx --no-emit-package setuptools -o requirements-trl.lock
 
 benchmark: setup ## ingest against DuckDB's bare reader, and the Overview's queries at 1 and 10 million checks
 	$(BIN)/python -m benchmarks.ingest
@@ -52,8 +56,18 @@ benchmark: setup ## ingest against DuckDB's bare reader, and the Overview's quer
 	$(BIN)/python -m benchmarks.live
 	$(BIN)/python -m benchmarks.triage
 
+trl: setup $(TRL)/.installed ## train a few steps on every TRL set with TRL's own trainers
+	$(BIN)/python -m benchmarks.trl_sets build/trl
+	HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 TRANSFORMERS_VERBOSITY=error $(TRL)/bin/python -W ignore benchmarks/trl_train.py build/trl
+
+$(TRL)/.installed: requirements-trl.lock
+	test -x $(TRL)/bin/python || $(PYTHON) -m venv $(TRL)
+	$(TRL)/bin/python -m pip install --disable-pip-version-check --quiet $(TORCH)
+	$(TRL)/bin/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements-trl.lock
+	touch $@
+
 screenshots: setup ## photograph every page, light and dark, into docs/screenshots
 	$(BIN)/python -m tests.browser.screenshots docs/screenshots
 
 clean: ## remove .venv and caches; the home stays
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
+	rm -rf $(VENV) $(TRL) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -14,8 +15,9 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from dashboard.text import inert
+from dashboard.text import inert, plain
 from dashboard.theme import format_bytes, format_count, format_time
+from incidents.exports.ledger import Holding, LedgerEntry
 from incidents.exports.manifest import MANIFEST
 from incidents.exports.verify import VerifyReport
 
@@ -34,6 +36,7 @@ class BuiltSet:
         built_at: When it was written, naive UTC.
         rows: Rows in all splits.
         size: Bytes of all files.
+        manifest_sha256: Hash of its manifest.
     """
 
     folder: Path
@@ -41,6 +44,7 @@ class BuiltSet:
     built_at: datetime
     rows: int
     size: int
+    manifest_sha256: str
 
 
 def list_sets(exports: Path) -> list[BuiltSet]:
@@ -53,7 +57,8 @@ def find_set(folder: Path) -> BuiltSet | None:
     """The set in one folder; None when there is none."""
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        manifest = json.loads(content)
         files = [folder / MANIFEST, *(folder / Path(name).name for name in manifest["files"])]
         return BuiltSet(
             folder=folder,
@@ -61,6 +66,7 @@ def find_set(folder: Path) -> BuiltSet | None:
             built_at=datetime.fromtimestamp(path.stat().st_mtime, UTC).replace(tzinfo=None),
             rows=int(manifest["rows"]),
             size=sum(file.stat().st_size for file in files if file.is_file()),
+            manifest_sha256=hashlib.sha256(content).hexdigest(),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -95,9 +101,43 @@ def describe_verification(report: VerifyReport) -> str:
     return f"Files intact; since then verdicts or data changed: {drift}."
 
 
+def describe_entry(entry: LedgerEntry | None) -> str:
+    """What the ledger says of a set, as a phrase; "" without an entry."""
+    if entry is None:
+        return ""
+    since = f" · new since set {entry.new_since}" if entry.new_since else ""
+    return f"set {entry.number} · by {inert(entry.actor, limit=40)}{since} · "
+
+
+def render_elsewhere(entries: list[LedgerEntry], *, zone: ZoneInfo, title: Callable[[str], str]) -> None:
+    """Sets of the ledger that are not in the folder of exports: built by a command, moved or deleted."""
+    if not entries:
+        return
+    with st.expander(f"{len(entries):,} more in the ledger, written elsewhere", key="feedback_elsewhere"):
+        for entry in entries[:LISTED]:
+            st.markdown(
+                f"**{inert(title(entry.name), limit=60)}** :gray[{describe_entry(entry)}{format_time(entry.at, zone)} · "
+                f"{format_count(entry.rows)} rows]"
+            )
+            st.text(plain(str(entry.folder), limit=200))
+
+
+def render_holdings(holdings: list[Holding], *, zone: ZoneInfo, title: Callable[[str], str]) -> None:
+    """Which sets hold somebody's rows."""
+    if not holdings:
+        st.caption("No set holds rows of it.")
+    for holding in holdings:
+        rows = ", ".join(f"{count:,} in {split}" for split, count in holding.rows.items())
+        st.markdown(
+            f"**{inert(title(holding.entry.name), limit=60)}** :gray[{describe_entry(holding.entry)}"
+            f"{format_time(holding.entry.at, zone)} · rows: {rows}]"
+        )
+
+
 def render(
     sets: list[BuiltSet],
     *,
+    entries: Mapping[str, LedgerEntry],
     zone: ZoneInfo,
     title: Callable[[str], str],
     findings: dict[str, str],
@@ -107,6 +147,7 @@ def render(
 
     Args:
         sets: Newest first.
+        entries: What the ledger says of them, by the hash of the manifest.
         zone: The reader's time zone.
         title: Format key to words.
         findings: Folder name to what its last verification found.
@@ -116,7 +157,7 @@ def render(
         with st.container(key=f"feedback_set_{number}"):
             about, verify, download = st.columns([6, 1, 1], vertical_alignment="center")
         about.markdown(
-            f"**{inert(title(item.name), limit=60)}** :gray[{format_time(item.built_at, zone)} · "
+            f"**{inert(title(item.name), limit=60)}** :gray[{describe_entry(entries.get(item.manifest_sha256))}{format_time(item.built_at, zone)} · "
             f"{format_count(item.rows)} rows · {format_bytes(item.size)} · folder {inert(item.folder.name)}]"
         )
         verify.button(

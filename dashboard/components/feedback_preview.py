@@ -14,6 +14,7 @@ from dashboard.text import inert, plain
 from dashboard.theme import format_count
 from incidents.exports.build import ExportPreview
 from incidents.exports.exporter import REFUSALS
+from incidents.exports.leakage import Leakage
 
 REFUSAL_SCHEMA = {"Left out because": pl.String, "Count": pl.Int64, "What that means": pl.String}
 CELL_LIMIT = 300
@@ -33,6 +34,24 @@ def tabulate_balance(balance: Mapping[str, Mapping[str, int]]) -> pl.DataFrame:
     frame = pl.DataFrame({"Kind": [kind.replace("_", " ") for kind in kinds]}, schema={"Kind": pl.String})
     splits = [pl.Series(name, [counts[kind] for kind in kinds], dtype=pl.Int64) for name, counts in balance.items()]
     return frame.with_columns(splits).with_columns(all=pl.sum_horizontal(series.name for series in splits))
+
+
+def tabulate_leakage(leakage: Leakage) -> pl.DataFrame:
+    """What must stay in one part of the set, and how often it does not."""
+    rows = [
+        ("Conversations", leakage.conversations),
+        ("Users", leakage.users),
+        ("Whole prompts", leakage.prompts),
+        ("Near-duplicate prompts", leakage.near_duplicates),
+        ("Rows tested on by an earlier set", leakage.held_out_before),
+    ]
+    return pl.DataFrame(rows, schema={"Kept together": pl.String, "Torn": pl.Int64}, orient="row")
+
+
+def describe_groups(leakage: Leakage) -> str:
+    """How the rows hang together, as a sentence."""
+    verdict = "Nothing leaks" if not leakage.torn else "This set leaks"
+    return f"{verdict}: {leakage.components:,} groups of rows that belong together, the largest of {leakage.largest_component:,}."
 
 
 def tabulate_rows(rows: pl.DataFrame, *, is_masked: bool) -> pl.DataFrame:
@@ -90,6 +109,18 @@ def render(preview: ExportPreview, *, is_revealed: bool, on_reveal: Callable[[],
         st.dataframe(
             tabulate_balance(preview.balance), hide_index=True, key="feedback_balance", alt="Rows of each kind by split"
         )
+        if preview.weights:
+            weights = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in preview.weights.items())
+            st.caption(f"Suggested loss weights: {weights}.")
+        st.markdown("**Leakage**")
+        st.dataframe(
+            tabulate_leakage(preview.leakage),
+            hide_index=True,
+            key="feedback_leakage",
+            column_config={"Kept together": st.column_config.TextColumn(width="large")},
+            alt="What is torn between the parts of the set",
+        )
+        st.caption(describe_groups(preview.leakage))
     with refusals:
         st.markdown("**Left out, by reason**")
         table = tabulate_refusals(preview.refused)

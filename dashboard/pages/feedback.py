@@ -13,7 +13,7 @@ from dashboard.components import feedback_ledger, feedback_options, feedback_pre
 from dashboard.components.feedback_options import Options
 from incidents.audit import change
 from incidents.exports.build import build_export
-from incidents.exports.ledger import find_last_number
+from incidents.exports.ledger import find_holdings, list_exports, list_last_numbers
 from incidents.exports.verify import verify_export
 from incidents.people import Role
 from incidents.ranking.exported import count_rankings
@@ -22,20 +22,21 @@ from metrics.query import Query
 
 REVEALED, FINDINGS, BUILT = (f"feedback.{name}" for name in ("revealed", "findings", "built"))
 
+SOUGHT = {"user": "user_id", "conversation": "conversation_id", "turn": "request_id"}
+
 
 def render_page() -> None:
     """Purpose, what the set would hold, build, and the sets built earlier."""
-    options = feedback_options.render()
+    records = data.home().records
+    numbers = list_last_numbers(records)
+    options = feedback_options.render(numbers)
     query = data.build_query(state.current_view())
     preview = data.read(
         previews.preview_set,
-        options.name,
-        ledger=find_last_number(data.home().records),
-        rankings=count_rankings(data.home().records),
+        options,
         query=query,
-        split=options.split(),
-        seed=options.seed,
-        include_contested=options.include_contested,
+        ledger=max(numbers.values(), default=None),
+        rankings=count_rankings(records),
     )
     if preview.problem:
         feedback_preview.render_problem(preview, _describe_window())
@@ -96,30 +97,50 @@ def _build(options: Options, query: Query) -> None:
                 actor=actor,
                 records=home.records,
                 include_contested=options.include_contested,
+                variant=options.variant,
+                soft_labels=options.soft_labels,
+                new_since=options.new_since,
                 on_progress=report,
             )
         except AppError:
             status.update(label="The set could not be built", state="error")
             raise
         refused = sum(summary.refused.values())
-        done = f"Built {summary.rows:,} rows; {refused:,} left out. The newest set below is yours to download."
+        done = f"Built set {summary.number} of {summary.rows:,} rows; {refused:,} left out. It is below, yours to download."
         status.update(label=done, state="complete", expanded=False)
     st.session_state[BUILT] = done
 
 
 def _render_ledger() -> None:
-    st.subheader("Sets built on this server")
-    sets = feedback_ledger.list_sets(data.home().settings.exports)
-    if not sets:
+    st.subheader("Sets built so far")
+    home, zone, title = data.home(), data.zone(), feedback_options.describe_purpose
+    sets = feedback_ledger.list_sets(home.settings.exports)
+    entries = {entry.manifest_sha256: entry for entry in list_exports(home.records, actor=state.current_actor())}
+    if not sets and not entries:
         st.caption("None yet.")
         return
     feedback_ledger.render(
         sets,
-        zone=data.zone(),
-        title=feedback_options.describe_purpose,
+        entries=entries,
+        zone=zone,
+        title=title,
         findings=st.session_state.get(FINDINGS, {}),
         on_verify=_verify,
     )
+    here = {item.manifest_sha256 for item in sets}
+    elsewhere = [entry for digest, entry in entries.items() if digest not in here]
+    feedback_ledger.render_elsewhere(elsewhere, zone=zone, title=title)
+    _render_search()
+
+
+def _render_search() -> None:
+    """Which sets hold a person's or a conversation's rows."""
+    with st.container(horizontal=True, vertical_alignment="bottom", key="feedback_find"):
+        what = st.selectbox("Which sets hold a", list(SOUGHT), width=180, key="feedback_find_what")
+        sought = st.text_input("called", width=320, key="feedback_find_id", placeholder="its id, exactly")
+    if sought.strip():
+        holdings = find_holdings(data.home().records, actor=state.current_actor(), **{SOUGHT[what]: sought.strip()})
+        feedback_ledger.render_holdings(holdings, zone=data.zone(), title=feedback_options.describe_purpose)
 
 
 def _verify(folder: Path) -> None:

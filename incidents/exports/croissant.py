@@ -77,6 +77,7 @@ def build_croissant(feedback: FeedbackSet, files: Sequence[DataFile]) -> dict[st
         "description": f"{exporter.description} {WARNING}",
         "license": "https://spdx.org/licenses/LicenseRef-internal-use",
         "url": "./",
+        "citeAs": f"Weir feedback set: {exporter.title}. Its manifest.json names the data that it was made from.",
         "version": "1.0.0",
         "creator": {"@type": "sc:Organization", "name": "Weir"},
         # The date of the newest verdict: the day of the build would make equal sets differ.

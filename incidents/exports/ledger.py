@@ -141,6 +141,13 @@ def find_last_number(records: RecordStore, *, name: str | None = None) -> int | 
         return session.exec(newest).one()
 
 
+def list_last_numbers(records: RecordStore) -> dict[str, int]:
+    """Number of the newest set of each format that has one."""
+    newest = select(ExportRecord.name, sa.func.max(ExportRecord.number)).group_by(ExportRecord.name)
+    with records.session() as session:
+        return {name: number for name, number in session.exec(newest) if number is not None}
+
+
 def list_exports(records: RecordStore, *, actor: Actor, limit: int = 50) -> list[LedgerEntry]:
     """The newest sets first."""
     actor.require(Role.REVIEWER)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -19,6 +18,8 @@ from metrics.query import Query
 
 MANIFEST = "manifest.json"
 MANIFEST_VERSION = 1
+# The middle and the upper bound of the ratio that TRL advises; the trainer takes 1.33 for 4/3.
+_KTO_BEST, _KTO_MOST = 7 / 6, 1.33
 
 
 def build_manifest(feedback: FeedbackSet, files: Sequence[DataFile]) -> dict[str, Any]:
@@ -84,12 +85,15 @@ def weigh(desirable: int, undesirable: int) -> dict[str, float]:
     """KTO loss weights for two classes of these sizes, both above 0.
 
     TRL's advice: (desirable_weight * desirable) / (undesirable_weight * undesirable) between 1 and 4/3
-    (https://huggingface.co/docs/trl/kto_trainer). The class that is too light is raised to the nearer bound.
+    (https://huggingface.co/docs/trl/kto_trainer). Classes within that need none; else the lighter one is raised to the middle,
+    because the trainer rounds and warns at the bounds.
     """
     ratio = desirable / undesirable
+    if 1 <= ratio <= _KTO_MOST:
+        return {"desirable_weight": 1.0, "undesirable_weight": 1.0}
     return {
-        "desirable_weight": _round_up(max(1.0, 1 / ratio)),
-        "undesirable_weight": _round_up(max(1.0, ratio * 3 / 4)),
+        "desirable_weight": round(max(1.0, _KTO_BEST / ratio), 4),
+        "undesirable_weight": round(max(1.0, ratio / _KTO_BEST), 4),
     }
 
 
@@ -110,8 +114,3 @@ def get_version() -> str:
 
 def _distinct(feedback: FeedbackSet, column: str) -> list[str]:
     return feedback.rows.select(pl.col(column).drop_nulls().unique().sort())[column].to_list()
-
-
-def _round_up(value: float) -> float:
-    # The small allowance keeps 1.1 from becoming 1.1001 because of its binary form.
-    return math.ceil(value * 10_000 - 1e-6) / 10_000
