@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ibis.backends import BaseBackend
+
 from core.clock import now
 from core.events import EventStore
 from metrics import REPORTS
@@ -10,8 +12,14 @@ from metrics.query import Query, validate
 from metrics.report import ReportResult
 
 
-def run_report(events: EventStore, name: str, query: Query) -> ReportResult:
+def run_report(events: EventStore, name: str, query: Query, *, engine: BaseBackend | None = None) -> ReportResult:
     """One report's rows with the coverage of its window.
+
+    Args:
+        events: The event store.
+        name: The report.
+        query: What is asked.
+        engine: Another store of the canonical tables to ask instead.
 
     Raises:
         UsageError: No report has this name, or the query names something that the report does not have; the hint
@@ -19,7 +27,7 @@ def run_report(events: EventStore, name: str, query: Query) -> ReportResult:
     """
     report = REPORTS[name]
     validate(query, dimensions=report.dimensions, report=report.key)
-    backend = events.backend()
+    backend = engine or events.backend()
     return ReportResult(
         report=report.key,
         generated_at=now(),

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
+from core.errors import ConfigError
 from service import render
 from service.arguments import build_query
 from service.invocation import absolute, emit, opened_home
 from service.options import FilterOption, HomeOption, JsonOption, SinceOption, UntilOption
+
+if TYPE_CHECKING:
+    from ibis.backends import BaseBackend
 
 
 def print_report(
@@ -25,6 +29,10 @@ def print_report(
     ] = None,
     budget: Annotated[
         float | None, typer.Option(help="thresholds: largest benign-blocked rate, a share such as 0.01.")
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(help="Another store of the tables: clickhouse://host:8123/database; see docs/clickhouse.md."),
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="CSV file to write, besides what is printed.")] = None,
     html: Annotated[Path | None, typer.Option(help="HTML file to write that prints, likewise.")] = None,
@@ -41,7 +49,8 @@ def print_report(
 
     with opened_home(home) as opened:
         query = build_query(opened.settings, since=since, until=until, filters=filters, by=by)
-        result = run_home_report(opened, name, replace(query, field=field, pair=pair, budget=budget))
+        query = replace(query, field=field, pair=pair, budget=budget)
+        result = run_home_report(opened, name, query, engine=_open(engine))
     document: Any = result.to_json()
     if csv is not None:
         # A byte order mark, without which spreadsheets take the file for another encoding.
@@ -56,3 +65,13 @@ def print_report(
             render.print_pairs({"note": note}, out)
 
     emit(as_json, document, show)
+
+
+def _open(url: str | None) -> BaseBackend | None:
+    if url is None:
+        return None
+    try:
+        from core.clickhouse import open_clickhouse
+    except ImportError as error:
+        raise ConfigError("ClickHouse's client is not installed", str(error), "Install weir[clickhouse].") from error
+    return open_clickhouse(url)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import polars as pl
+from ibis.backends import BaseBackend
 
 from incidents.cases import escalation_times, handling_times
 from metrics import escalations, transparency
@@ -19,9 +20,11 @@ _ESCALATION_MEDIANS = {"acked_s": "median_ack_s", "decided_s": "median_decide_s"
 _HANDLING_MEDIANS = {"handled_s": "median_handling_s"}
 
 
-def run_home_report(home: Home, name: str, query: Query) -> ReportResult:
+def run_home_report(home: Home, name: str, query: Query, *, engine: BaseBackend | None = None) -> ReportResult:
     """`run_report`, with the waiting and handling times out of the decision store."""
-    result = run_report(home.events, name, query)
+    result = run_report(home.events, name, query, engine=engine)
+    if engine is not None:  # another store knows nothing of this home's cases
+        return result
     if name == escalations.REPORT.key:
         return _add_waiting(home, result, query)
     return _add_handling(home, result, query) if name == transparency.REPORT.key else result
