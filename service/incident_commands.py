@@ -169,7 +169,7 @@ def report(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Writes the report of a possibly serious incident; nothing is sent. Example: weir incidents act 3 mark_serious --set kind=health --set aware_at=2026-03-02T09:00; weir incidents report 3 --kind initial --out report.html"""
+    """Writes the report of a possibly serious incident; nothing is sent. Example: weir incidents report 3 --kind initial --out report.html; weir incidents act 3 mark_serious --set kind=health --set aware_at=2026-03-02T09:00"""
     from core.clock import now
     from service.incidents import export_report
 
