@@ -22,6 +22,7 @@ from service.alert_commands import alerts_app
 from service.arguments import find_home_argument
 from service.audit_commands import audit_app
 from service.backup_commands import back_up, restore
+from service.calibration_commands import calibration_app, guidelines_app
 from service.case_commands import cases_app
 from service.change_commands import changes_app
 from service.constitution_commands import constitution_app, stress_app
@@ -82,6 +83,8 @@ GROUPS = {
     "alerts": alerts_app,
     "changes": changes_app,
     "golden": golden_app,
+    "calibration": calibration_app,
+    "guidelines": guidelines_app,
     "incidents": incidents_app,
     "notify": notify_app,
     "audit": audit_app,

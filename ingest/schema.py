@@ -287,6 +287,17 @@ JOB_RUNS = Table(
     ),
 )
 
+GUIDELINES = Table(
+    "guidelines",
+    "Versions of the reviewers' guidelines, copied from the decision store: they turn earlier verdicts stale.",
+    (
+        Column("position", "BIGINT", "order, 1 first"),
+        Column("name", "VARCHAR", "name, as `labels.guideline_version` has it"),
+        Column("declared_at", "TIMESTAMP", "in force from then on"),
+        Column("categories", "VARCHAR", "JSON list of the categories whose meaning it changed; null for all"),
+    ),
+)
+
 PROPERTIES = Table(
     "properties",
     "Facts about the store itself: schema version, whether it holds demo data.",
@@ -305,6 +316,7 @@ TABLES = (
     CHECK_ROLLUP,
     TURN_ROLLUP,
     JOB_RUNS,
+    GUIDELINES,
     PROPERTIES,
 )
 

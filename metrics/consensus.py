@@ -8,6 +8,8 @@ import ibis
 from ibis.backends import BaseBackend
 from ibis.expr.types import Table
 
+from metrics.stale import mark_stale
+
 # A user's report or appeal is a claim to be judged, not a judgement.
 CLAIMS = ("user_report", "appeal")
 # The reason of a vote that takes its reviewer's earlier one back.
@@ -42,18 +44,27 @@ def standing_votes(backend: BaseBackend) -> Table:
     return votes.mutate(position=ibis.row_number().over(oldest_first))
 
 
-def consensus(backend: BaseBackend) -> Table:
+def consensus(backend: BaseBackend, *, with_stale: bool = False) -> Table:
     """One row per judged turn (`filter_name` null), and per turn and filter for verdicts about one filter.
+
+    Votes that the policy has outdated (`metrics.stale`) do not count beside others, and a turn that has no other is left out.
+
+    Args:
+        backend: The event store.
+        with_stale: Keep turns that have none but outdated votes, with what those say.
 
     Returns:
         request_id, conversation_id (as a label has it), filter_name, harmful (what the newest of `REFERENCES` says, else most
         reviewers who decided; null when tied or nobody decided), votes, harmful_votes, benign_votes, unsure_votes, is_contested (both sides have votes),
-        is_adjudicated (a reference settles it),
+        is_adjudicated (a reference settles it), is_stale (all of its votes are outdated),
         category and severity (of the newest vote that agrees with the verdict), selection, stratum and
         inclusion_probability (of the newest vote drawn with a known probability, else of the newest),
         guideline_version (of the newest), last_label_at.
     """
-    votes = standing_votes(backend)
+    votes = mark_stale(backend, standing_votes(backend))
+    on_thing = ibis.window(group_by=[votes.request_id, votes.filter_name])
+    votes = votes.mutate(has_fresh=(~votes.is_stale).cast("int64").max().over(on_thing) == 1)
+    votes = votes.filter(~votes.is_stale | (~votes.has_fresh if with_stale else False))
     is_drawn = votes.inclusion_probability.notnull()
     is_harmful = votes.harmful.fill_null(False)
     is_benign = (~votes.harmful).fill_null(False)
@@ -61,6 +72,7 @@ def consensus(backend: BaseBackend) -> Table:
     newest = votes.position
     tally = votes.group_by("request_id", "filter_name").agg(
         votes=votes.count(),
+        stale_votes=votes.is_stale.cast("int64").sum().cast("int64"),
         harmful_votes=is_harmful.cast("int64").sum().cast("int64"),
         benign_votes=is_benign.cast("int64").sum().cast("int64"),
         unsure_votes=votes.harmful.isnull().cast("int64").sum().cast("int64"),
@@ -97,6 +109,7 @@ def consensus(backend: BaseBackend) -> Table:
         unsure_votes=tally.unsure_votes,
         is_contested=(tally.harmful_votes > 0) & (tally.benign_votes > 0),
         is_adjudicated=tally.reference.notnull(),
+        is_stale=tally.stale_votes > 0,
         category=ibis.coalesce(
             tally.reference_category,
             ibis.cases((harmful, tally.harmful_category), (~harmful, tally.benign_category), else_=ibis.null("string")),

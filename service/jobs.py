@@ -9,6 +9,7 @@ from core.events import Connection, EventStore
 from core.scheduler import Job, JobRun
 from incidents.alerts.watch import GRACE, evaluate_alerts
 from incidents.audit_log import HEADS, note_head
+from incidents.judgement.guidelines import mirror_versions
 from incidents.judgement.offers import plan_waiting
 from incidents.notify.outbox import collect_messages
 from incidents.notify.sending import send_due
@@ -42,6 +43,7 @@ def build_jobs(home: Home) -> list[Job]:
 
     def mirror() -> str:
         plan_waiting(home.records, settings=settings, at=now())
+        mirror_versions(home.records, home.events, at=now())
         count = mirror_votes(home.records, home.events, settings=settings)
         return f"{count} verdicts copied to the event store" if count else ""
 

@@ -7,11 +7,15 @@ import streamlit as st
 from dashboard import state
 from dashboard.components.reviewer_adjudication import render_adjudication
 from dashboard.components.reviewer_agreement import render_agreement
+from dashboard.components.reviewer_calibration import render_calibration
+from dashboard.components.reviewer_guidelines import render_guidelines
 from dashboard.components.reviewer_wellness import render_wellness
 
 SECTIONS = {
     "Agreement": render_agreement,
     "Adjudication": render_adjudication,
+    "Calibration": render_calibration,
+    "Guidelines": render_guidelines,
     "Wellbeing": render_wellness,
 }
 FIRST = next(iter(SECTIONS))

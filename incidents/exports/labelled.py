@@ -40,6 +40,7 @@ _VERDICT_COLUMNS = (
     "unsure_votes",
     "is_contested",
     "is_adjudicated",
+    "is_stale",
     "category",
     "severity",
     "selection",
@@ -72,7 +73,7 @@ def read_labelled(events: EventStore, query: Query) -> pl.DataFrame:
         grouping and the search for harmful texts need them.
     """
     backend = events.backend()
-    verdicts = consensus(backend)
+    verdicts = consensus(backend, with_stale=True)
     verdicts = verdicts.filter(verdicts.filter_name.isnull()).select(*_VERDICT_COLUMNS)
     turns = verdicts.join(backend.table("turns").select(*_TURN_COLUMNS), "request_id").to_polars()
     votes = standing_votes(backend)

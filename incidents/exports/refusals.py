@@ -32,7 +32,7 @@ def refuse_turns(
         .then(pl.lit(Refusal.UNRESOLVED.value))
         .when(pl.col("is_contested") & ~pl.col("is_adjudicated") & (not include_contested))
         .then(pl.lit(Refusal.CONTESTED.value))
-        .when(find_stale(turns, guidelines) & pl.col("good_origin").ne_missing(RANKED))
+        .when((pl.col("is_stale") | find_stale(turns, guidelines)) & pl.col("good_origin").ne_missing(RANKED))
         .then(pl.lit(Refusal.STALE_POLICY.value))
         .otherwise(pl.col("prompt_problem"))
     )
