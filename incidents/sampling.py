@@ -16,9 +16,9 @@ judges again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import polars as pl
 from sqlalchemy import func
@@ -53,6 +53,9 @@ from metrics.planning import (
 )
 from metrics.query import Query
 from metrics.reviews import fetch_verdicts
+
+Reader: TypeAlias = Callable[[int], pl.DataFrame]
+"""The home's seed to turns as `incidents.strata.read_candidates` gives them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,7 @@ def plan_sample(
     settings: Settings,
     target: str = BALANCED,
     seed: int | None = None,
+    read: Reader | None = None,
 ) -> Plan:
     """Lays out a draw of `n` turns, or of all when there are fewer, without drawing.
 
@@ -136,6 +140,7 @@ def plan_sample(
         settings: For the layers.
         target: One of `metrics.planning.TARGETS`, or "balanced".
         seed: Of the permanent random numbers. All draws of a home share the one of the first, so that they add up.
+        read: Where turns come from; None = all of the query's traffic.
 
     Raises:
         UsageError: The target is unknown, a filter cannot be applied to turns, nothing matches, `n` does not reach one turn per
@@ -151,7 +156,7 @@ def plan_sample(
     seed = first if first is not None else seed or 0
     verdicts = _list_verdicts(events, query)
     kept = [*known, *verdicts["request_id"].to_list()]
-    found = read_candidates(events, query, kept=kept, n=n, seed=seed, layers=settings.layers)
+    found = read(seed) if read else read_candidates(events, query, kept=kept, n=n, seed=seed, layers=settings.layers)
     earlier = pl.DataFrame(
         {"request_id": list(known), "earlier": list(known.values())},
         schema={"request_id": pl.String, "earlier": pl.Float64},
@@ -198,6 +203,7 @@ def draw_sample(
     actor: Actor,
     target: str = BALANCED,
     seed: int | None = None,
+    read: Reader | None = None,
 ) -> SampleSummary:
     """Draws what `plan_sample` lays out, stores the probabilities and puts the turns into the triage queue.
 
@@ -209,7 +215,7 @@ def draw_sample(
     """
     actor.require(Role.LEAD)
     at, upto = now(), get_data_version(events)
-    plan = plan_sample(records, events, query, n=n, settings=settings, target=target, seed=seed)
+    plan = plan_sample(records, events, query, n=n, settings=settings, target=target, seed=seed, read=read)
     chosen = plan.turns.filter("is_chosen").sort("request_id").to_dicts()
     again = plan.turns.filter(pl.col("earlier") <= pl.col("probability")).sort("request_id").to_dicts()
     with change(records, actor=actor, at=at) as current:

@@ -64,6 +64,17 @@ def compute(backend: BaseBackend, query: Query) -> pl.DataFrame:
     )
 
 
+def list_disagreements(backend: BaseBackend, query: Query) -> pl.DataFrame:
+    """Turns of the query's window that reference and candidate decided differently.
+
+    Returns:
+        request_id, reference, candidate (each `filter_name@version`), candidate_fired (else only the reference did).
+    """
+    pairs = _join(*_sides(backend, replace(query, by=())))
+    apart = pairs.filter(pairs.reference_fired != pairs.candidate_fired)
+    return fetch(backend, apart.select("request_id", "reference", "candidate", "candidate_fired")).sort("request_id")
+
+
 def remark(_backend: BaseBackend, _query: Query) -> list[str]:
     """What decides the verdict."""
     return [

@@ -5,10 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import state
-from dashboard.components.quality_compare import render_experiments, render_shadow
 from dashboard.components.quality_errors import render_errors
+from dashboard.components.quality_experiments import render_experiments
 from dashboard.components.quality_frontier import render_frontier
 from dashboard.components.quality_overblocking import render_overblocking
+from dashboard.components.quality_shadow import render_shadow
 from dashboard.components.quality_thresholds import render_thresholds
 
 SECTIONS = {
