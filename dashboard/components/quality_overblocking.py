@@ -31,7 +31,8 @@ def render_overblocking(view: View) -> None:
     with_filters = st.toggle(
         "Filters without rules too", key="overblocking_filters", help="Classifiers and guard models often log no rule"
     )
-    rows = (ranked if with_filters else ranked.filter(pl.col("rule_id").is_not_null())).head(_SHOWN)
+    named = ranked.filter(pl.col("rule_id").is_not_null())
+    rows = (ranked if with_filters or named.is_empty() else named).head(_SHOWN)
     if rows.is_empty():
         render_empty("No enforced trigger in this window", data.explain_empty(view), icon=":material/block:")
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -62,6 +62,20 @@ def test_a_filter_with_a_hostile_name_is_inert(server: Server, watched: Page) ->
     watched.locator(".st-key-show input").click()
     watched.get_by_role("option").filter(has_text="pwned").click()
     watched.locator(".st-key-newest_triggers").wait_for()
+    settle(watched)
+    assert_inert(watched)
+
+
+def test_every_section_of_quality_is_inert(server: Server, watched: Page) -> None:
+    open_page(watched, server)
+    for section in ("Thresholds", "Trade-off", "Over-blocking"):
+        open_page(watched, server, f"quality?section={section}&filter={quote(HOSTILE)}")
+        expect(watched.get_by_text("could not be shown")).to_have_count(0)
+        assert_inert(watched)
+    watched.locator(".st-key-workbench_reveal button:visible").click()
+    watched.locator(".st-key-workbench_reveal :text('Revealed')").locator("visible=true").first.wait_for()
+    watched.locator(".st-key-workbench_phrases textarea:visible").fill(HOSTILE.replace("\x00", ""))
+    watched.locator(".st-key-workbench_check button:visible").click()
     settle(watched)
     assert_inert(watched)
 

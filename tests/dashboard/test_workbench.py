@@ -36,13 +36,9 @@ def check(app: AppTest, **fields: str) -> None:
     assert not app.exception
 
 
-def test_evidence_counts_labels(sample_home: Home) -> None:
-    said = words(open_workbench())
-    assert "30 turns triggered, 100 % of them labelled: " in said
-
-
-def test_matched_text_is_masked_until_an_audited_reveal(sample_home: Home) -> None:
+def test_labels_are_counted_and_matched_text_is_masked_until_an_audited_reveal(sample_home: Home) -> None:
     app = open_workbench()
+    assert "30 turns triggered, 100 % of them labelled: " in words(app)
     spans = table(app, "span")["span"]  # type: ignore[index]  # a pandas frame
     assert list(spans) == [f"masked, {len(HOSTILE)} characters"]
     app.button(key="workbench_reveal").click().run()
@@ -86,13 +82,17 @@ def test_a_lead_decides_a_proposal(sample_home: Home) -> None:
     assert audited(sample_home) == ["proposal.proposed", "proposal.tried"]
 
 
-def test_a_change_without_terms_or_effect_is_not_offered(sample_home: Home) -> None:
+def test_a_change_without_terms_or_effect_is_not_offered_and_an_empty_set_is_refused(sample_home: Home) -> None:
     app = open_workbench()
     check(app)
     assert "The exclusion is empty" in app.warning[0].value
     check(app, phrases="nowhere")
     assert "No effect" in words(app)
     assert "workbench_moves" not in {element.key for element in app.dataframe}
+    app.button(key="workbench_set").click().run()
+    assert not app.exception
+    assert "Nothing to export" in words(app)
+    assert audited(sample_home) == []
 
 
 def propose_for_classifier() -> None:
@@ -114,11 +114,3 @@ def test_a_filter_with_scores_takes_a_threshold(sample_home: Home) -> None:
     numbers = {metric.label: metric.value for metric in app.metric}
     assert numbers["Turns spared"] == "30"
     assert "score" in table(app, "direction").columns  # type: ignore[attr-defined]  # a pandas frame
-
-
-def test_a_set_that_would_teach_nothing_is_refused_with_a_sentence(sample_home: Home) -> None:
-    app = open_workbench()
-    app.button(key="workbench_set").click().run()
-    assert not app.exception
-    assert "Nothing to export" in words(app)
-    assert audited(sample_home) == []

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
+import polars as pl
 import pytest
 
 from core.clock import to_utc
@@ -19,8 +20,12 @@ from ingest.schema import create_tables
 from metrics.overblocking import rank_rules
 from metrics.query import Query
 from metrics.run import run_report
+from metrics.thresholds import find_smallest
+from metrics.whatif import CheckVerdict, FilterChange, check_change
 
 UNTIL = datetime(2026, 3, 2, 9)
+# The simulated reviewers are wrong now and then: an interval holds what they would say of all turns, which is not quite the truth.
+REVIEWER_ERROR = 0.002
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +34,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[EventStore,
     events = EventStore(home.events_path, threads=1)
     create_tables(events)
     summary = fill_demo(events, settings=home, days=30, seed=1, until=UNTIL)
-    yield events, summary.facts
+    yield events, {**summary.facts, "truth": pl.read_parquet(summary.folder / "demo_truth.parquet")}
     events.close()
 
 
@@ -42,6 +47,55 @@ def test_the_rule_that_blocks_too_much_is_number_one(demo: tuple[EventStore, dic
     assert first["triggered"] == truth["triggered"]
     assert first["low_per_day"] * 30 <= truth["wrong_blocks"] * 1.01
     assert first["high_per_day"] * 30 >= truth["wrong_blocks"] * 0.99
+
+
+def test_a_blunt_exclusion_of_that_rule_is_refused_and_a_narrow_one_is_estimated_right(
+    demo: tuple[EventStore, dict[str, Any]],
+) -> None:
+    events, facts = demo
+    rule = (facts["over_blocking"]["filter_name"], facts["over_blocking"]["rule_id"])
+    blunt = check_change(events, FilterChange(*rule, languages=("en",)))
+    assert blunt.verdict is CheckVerdict.LOSES_TRUE_POSITIVES
+    narrow = FilterChange(*rule, phrases=("lens", "lente", "from a script", "print job", "browser tab"))
+    found = check_change(events, narrow)
+    stopped = events.read(
+        "SELECT request_id FROM checks JOIN turns USING (request_id) WHERE rule_id = $rule AND triggered "
+        "AND regexp_matches(lower(prompt), $pattern)",
+        {"rule": rule[1], "pattern": "|".join(narrow.phrases)},
+    ).join(facts["truth"], on="request_id")
+    assert found.spared == stopped.height > 20
+    truly_benign = (~stopped["harmful"]).mean()
+    assert found.wrong_share["low"] - REVIEWER_ERROR <= truly_benign <= found.wrong_share["high"] + REVIEWER_ERROR
+
+
+def test_a_threshold_within_the_budget_is_within_it_in_truth(demo: tuple[EventStore, dict[str, Any]]) -> None:
+    events, facts = demo
+    version = facts["shadow"]["reference"]
+    filters = (("filter_name", "toxicity-clf"), ("filter_version", version))
+    smallest = find_smallest(run_report(events, "thresholds", Query(filters=filters, budget=0.01)).rows)
+    scores = events.read(
+        "SELECT request_id, max(score) AS score FROM checks WHERE filter_name = 'toxicity-clf' AND filter_version = $version "
+        "AND score IS NOT NULL GROUP BY ALL",
+        {"version": version},
+    ).join(facts["truth"].filter(~pl.col("harmful")), on="request_id")
+    assert smallest is not None
+    assert (scores["score"] >= smallest).mean() <= 0.01
+    # And not needlessly far from it: a tenth lower would break the budget.
+    assert (scores["score"] >= smallest - 0.1).mean() > 0.01
+
+
+def test_the_frontier_holds_the_truth_of_the_cascade(demo: tuple[EventStore, dict[str, Any]]) -> None:
+    events, facts = demo
+    cascade = run_report(events, "frontier", Query()).rows.row(0, named=True)
+    stopped = events.read(
+        "SELECT DISTINCT request_id FROM checks WHERE triggered AND enforced AND decision IN ('block', 'modify', 'escalate')"
+    )["request_id"]
+    truth = facts["truth"].with_columns(is_stopped=pl.col("request_id").is_in(stopped.implode()))
+    blocked = truth.filter(~pl.col("harmful"))["is_stopped"].mean()
+    missed = 1 - truth.filter("harmful")["is_stopped"].mean()
+    assert cascade["point"] == "cascade"
+    for name, true in (("benign_blocked_rate", blocked), ("missed_harm_rate", missed)):
+        assert cascade[name]["low"] - REVIEWER_ERROR <= true <= cascade[name]["high"] + REVIEWER_ERROR, name
 
 
 def test_the_shadow_version_is_judged_right(demo: tuple[EventStore, dict[str, Any]]) -> None:

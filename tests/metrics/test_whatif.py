@@ -110,8 +110,7 @@ def test_an_exclusion_reads_the_text_that_was_checked(events: EventStore) -> Non
     assert check_change(events, FilterChange("list", phrases=("answer", "photo"))).spared == 0
 
 
-@pytest.mark.parametrize("threshold", [0.0, 0.3, 0.4, 0.5, 0.9, 1.0])
-def test_a_threshold_moves_turns_both_ways(events: EventStore, threshold: float) -> None:
+def test_a_threshold_moves_turns_both_ways(events: EventStore) -> None:
     scores = list(itertools.product([0.1, 0.3, 0.5, 0.7, 0.9], [True, False, False, None]))
     rows: list[dict[str, Any]] = [{"request_id": f"r{place}"} for place in range(len(scores))]
     add(
@@ -125,16 +124,15 @@ def test_a_threshold_moves_turns_both_ways(events: EventStore, threshold: float)
             {**row, "harmful": verdict} for row, (_, verdict) in zip(rows, scores, strict=True) if verdict is not None
         ],
     )
-    change = FilterChange("clf", threshold=threshold)
-    found = check_change(events, change)
-    gone = [verdict for score, verdict in scores if 0.5 <= score < threshold]
-    new = [verdict for score, verdict in scores if threshold <= score < 0.5]
-    assert (found.spared, found.added) == (len(gone), len(new))
-    assert (found.wrong_blocks_removed, found.true_positives_lost) == (gone.count(False), gone.count(True))
-    assert (found.wrong_blocks_added, found.true_positives_gained) == (new.count(False), new.count(True))
-    moved = list_moves(events, Query(), change)
-    assert moved.filter("spared").height == len(gone)
-    assert moved.filter(~moved["spared"]).height == len(new)
+    for threshold in (0.0, 0.4, 0.5, 0.9, 1.0):
+        found = check_change(events, FilterChange("clf", threshold=threshold))
+        gone = [verdict for score, verdict in scores if 0.5 <= score < threshold]
+        new = [verdict for score, verdict in scores if threshold <= score < 0.5]
+        assert (found.spared, found.added) == (len(gone), len(new))
+        assert (found.wrong_blocks_removed, found.true_positives_lost) == (gone.count(False), gone.count(True))
+        assert (found.wrong_blocks_added, found.true_positives_gained) == (new.count(False), new.count(True))
+        moved = list_moves(events, Query(), FilterChange("clf", threshold=threshold))
+        assert (moved.filter("spared").height, moved.filter(~moved["spared"]).height) == (len(gone), len(new))
 
 
 def test_moves_are_listed_labelled_first_within_the_window(events: EventStore) -> None:
