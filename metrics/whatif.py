@@ -48,6 +48,7 @@ class CheckVerdict(StrEnum):
     SAFE = "safe"
     LOSES_TRUE_POSITIVES = "loses_true_positives"
     TOO_FEW_LABELS = "too_few_labels"
+    SPARES_NOTHING = "spares_nothing"
     NO_EFFECT = "no_effect"
 
 
@@ -178,7 +179,7 @@ def check_change(
     lost = gone.filter("harmful").sort("at", "request_id", descending=[True, False])
     benign = gone.filter(~pl.col("harmful"))
     return ChangeCheck(
-        verdict=_decide(spared + added, lost.height, gone.height),
+        verdict=_decide(spared, added, lost=lost.height, labelled=gone.height),
         triggered=triggered,
         spared=spared,
         added=added,
@@ -202,9 +203,13 @@ def explain_check(checked: Mapping[str, Any]) -> str:
     """What a check's numbers (a `ChangeCheck` as a mapping) come to, in a sentence."""
     lost, labelled, spared = (int(checked[name]) for name in ("true_positives_lost", "labelled", "spared"))
     removed = f"It removes {int(checked['wrong_blocks_removed']):,} of the labelled wrong blocks"
+    new = int(checked["wrong_blocks_added"])
+    removed += f", and adds {new:,}" if new else ""
     match CheckVerdict(checked["verdict"]):
         case CheckVerdict.NO_EFFECT:
             return "No effect: no logged turn would have been decided otherwise."
+        case CheckVerdict.SPARES_NOTHING:
+            return f"It spares no turn, so that nothing is lost; of those it adds, {new:,} were judged benign."
         case CheckVerdict.LOSES_TRUE_POSITIVES:
             return f"Not safe: {lost:,} labelled true positive{'s' * (lost != 1)} would be lost. {removed}."
         case CheckVerdict.TOO_FEW_LABELS:
@@ -264,9 +269,9 @@ def _count(condition: BooleanValue) -> ibis.expr.types.IntegerValue:
     return condition.cast("int64").sum().cast("int64")
 
 
-def _decide(moved: int, lost: int, labelled: int) -> CheckVerdict:
-    if not moved:
-        return CheckVerdict.NO_EFFECT
+def _decide(spared: int, added: int, *, lost: int, labelled: int) -> CheckVerdict:
+    if not spared:
+        return CheckVerdict.SPARES_NOTHING if added else CheckVerdict.NO_EFFECT
     if lost:
         return CheckVerdict.LOSES_TRUE_POSITIVES
     return CheckVerdict.TOO_FEW_LABELS if labelled < LEAST_LABELLED else CheckVerdict.SAFE

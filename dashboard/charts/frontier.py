@@ -70,7 +70,7 @@ def build_frontier(frame: pl.DataFrame, *, title: str, height: int = 420) -> Any
         ],
     )
     labels = (
-        base.transform_filter("datum.point != 'threshold'")
+        base.transform_filter("datum.point == 'version' || datum.point == 'cascade'")
         .mark_text(align="left", dx=9, dy=-9, fontSize=12)
         .encode(x=x, y=y, text="name:N")
     )

@@ -53,7 +53,7 @@ def _render_ranking(rows: pl.DataFrame) -> int:
     """Draws the table; returns the place of the chosen rule, the first without a choice."""
     shown = rows.select(
         rule=pl.concat_str(
-            pl.col("filter_name").fill_null("not logged"), pl.col("rule_id"), separator=" · ", ignore_nulls=True
+            pl.col("rule_id"), pl.col("filter_name").fill_null("not logged"), separator=" · ", ignore_nulls=True
         ).map_elements(plain, return_dtype=pl.String),
         wrong=pl.struct("wrong_per_day", "low_per_day", "high_per_day").map_elements(
             _format_wrong, return_dtype=pl.String
@@ -71,7 +71,7 @@ def _render_ranking(rows: pl.DataFrame) -> int:
         placeholder="–",
         alt="Rules by estimated wrong blocks per day",
         column_config={
-            "rule": st.column_config.TextColumn("Filter · rule", pinned=True, width=205),
+            "rule": st.column_config.TextColumn("Rule · filter", pinned=True, width=205),
             "wrong": st.column_config.TextColumn(
                 "Wrong blocks/day", width=130, help="Triggers a day x wrong-block share, with its 95 % interval"
             ),

@@ -15,6 +15,7 @@ from dashboard.components.empty import render_empty
 from dashboard.components.loading import loading
 from dashboard.components.moves import render_moves
 from dashboard.components.tiles import describe_rate
+from dashboard.components.workbench_change import render_threshold_proposal
 from dashboard.state import View
 from dashboard.text import plain
 from dashboard.theme import format_count
@@ -80,6 +81,7 @@ def render_thresholds(view: View) -> None:
         st.markdown("**Turns that would be decided otherwise**")
         change = FilterChange(chosen["filter_name"], filter_version=chosen["filter_version"], threshold=threshold)
         render_moves(change, query, key="threshold_moves")
+        render_threshold_proposal(change)
 
 
 def _list_scales(histogram: pl.DataFrame) -> pl.DataFrame:

@@ -32,6 +32,7 @@ VERDICTS = {
     CheckVerdict.SAFE: ("Safe on what is labelled", "green", ":material/check_circle:"),
     CheckVerdict.TOO_FEW_LABELS: ("Too few labels", "orange", ":material/help:"),
     CheckVerdict.LOSES_TRUE_POSITIVES: ("Loses true positives", "red", ":material/dangerous:"),
+    CheckVerdict.SPARES_NOTHING: ("Spares nothing", "gray", ":material/add_circle:"),
     CheckVerdict.NO_EFFECT: ("No effect", "gray", ":material/block:"),
 }
 
@@ -70,6 +71,25 @@ def render_change(rule: Rule, *, threshold: float | None) -> None:
     ):
         render_check(asked)
         _render_recording(asked)
+    _render_notice()
+
+
+def render_threshold_proposal(change: FilterChange) -> None:
+    """Draws the way from a chosen threshold to a recorded proposal: its check comes first."""
+    st.button(
+        "Check this threshold against all labelled turns",
+        key="threshold_check",
+        icon=":material/rule:",
+        on_click=_ask,
+        args=(change,),
+    )
+    if st.session_state.get(_CHECKED) == change:
+        render_finding(asdict(read_check(change)), key="threshold_finding")
+        _render_recording(change)
+    _render_notice()
+
+
+def _render_notice() -> None:
     notice = st.session_state.pop(_NOTICE, None)
     if notice:
         st.success(inert(notice, limit=300), icon=":material/check:")

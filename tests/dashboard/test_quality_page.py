@@ -96,7 +96,7 @@ def test_rules_are_ranked_and_the_first_is_shown(sample_home: Home) -> None:
     app = open_section("Over-blocking")
     ranking = app.dataframe[0].value
     assert list(ranking["triggers"]) == [30]
-    assert ranking["rule"].iloc[0].endswith("rule-1")
+    assert ranking["rule"].iloc[0].startswith("rule-1 · ")
     assert app.subheader[0].value.startswith("rule\\-1 · ")
     app.toggle(key="overblocking_filters").set_value(True).run()
     assert len(app.dataframe[0].value) == 2
@@ -119,6 +119,20 @@ def test_the_turns_that_flip_are_listed(sample_home: Home) -> None:
     app.select_slider[0].set_value(0.1).run()
     assert "0 turns would trigger no more, 570 newly; the first 200 of each are listed." in words(app)
     assert set(app.dataframe[0].value["direction"]) == {"newly triggers"}
+
+
+def test_a_chosen_threshold_is_checked_and_recorded_as_a_proposal(sample_home: Home) -> None:
+    app = open_section("Thresholds")
+    app.select_slider[0].set_value(0.1).run()
+    app.button(key="threshold_check").click().run()
+    numbers = {metric.label: metric.value for metric in app.metric}
+    assert (numbers["Newly triggered"], numbers["True positives lost"]) == ("570", "0")
+    assert "It spares no turn" in words(app)
+    app.text_input(key="workbench_reason").set_value("catch more")
+    app.button(key="workbench_add").click().run()
+    assert "Recorded as proposal 1" in app.success[0].value
+    app.select_slider[0].set_value(0.9).run()
+    assert not app.success
 
 
 def test_the_slider_moves_to_the_smallest_threshold_within_the_budget(sample_home: Home) -> None:

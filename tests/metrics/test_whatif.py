@@ -131,6 +131,8 @@ def test_a_threshold_moves_turns_both_ways(events: EventStore) -> None:
         assert (found.spared, found.added) == (len(gone), len(new))
         assert (found.wrong_blocks_removed, found.true_positives_lost) == (gone.count(False), gone.count(True))
         assert (found.wrong_blocks_added, found.true_positives_gained) == (new.count(False), new.count(True))
+        assert (found.verdict is CheckVerdict.SPARES_NOTHING) is bool(new and not gone)
+        assert (found.verdict is CheckVerdict.NO_EFFECT) is (not new and not gone)
         moved = list_moves(events, Query(), FilterChange("clf", threshold=threshold))
         assert (moved.filter("spared").height, moved.filter(~moved["spared"]).height) == (len(gone), len(new))
 
