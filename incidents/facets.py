@@ -16,6 +16,7 @@ from sqlmodel import Session, col, select
 from core.clock import now
 from core.records import RecordStore
 from core.settings import Settings
+from incidents.alike import find_groups
 from incidents.audit import change
 from incidents.enums import OpenedBy
 from incidents.evidence import unpack_evidence
@@ -29,6 +30,7 @@ FACETS_VERSION = 2
 
 _BATCH = 500
 _NAME_LIMIT = 500
+_TEXT_LIMIT = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class Facets:
         user_id: The user, as logged.
         hazard: Gravest category that a filter or report named; for a random sample too, whose reviewer must not see it.
         fired: Filter and rule of each check that fired, without repetition; the rule is "" when none was logged.
+        text: What the turn says, by which turns alike are found; "" when no log has it.
     """
 
     language: str | None
@@ -48,6 +51,7 @@ class Facets:
     user_id: str | None
     hazard: str | None
     fired: tuple[tuple[str, str], ...]
+    text: str
 
 
 def read_facets(evidence: Mapping[str, Any], *, request_id: str) -> Facets:
@@ -62,6 +66,7 @@ def read_facets(evidence: Mapping[str, Any], *, request_id: str) -> Facets:
         user_id=turn["user_id"] if turn else None,
         hazard=_flag(evidence, request_id).category,
         fired=tuple(dict.fromkeys(fired)),
+        text=" ".join((turn[name] or "")[:_TEXT_LIMIT] for name in ("prompt", "response")) if turn else "",
     )
 
 
@@ -74,8 +79,10 @@ def rank(case: Case, evidence: Mapping[str, Any]) -> Priority:
 
 def write_facets(session: Session, found: Mapping[str, tuple[Facets, Priority]], *, settings: Settings) -> None:
     """Writes the facets of cases, by case id."""
+    groups = find_groups(session, {case_id: facets.text for case_id, (facets, _) in found.items()})
     cases = session.exec(select(Case).where(col(Case.case_id).in_(list(found)))).all()
     for case in cases:
+        case.group_id = groups.get(case.case_id)
         facets, priority = found[case.case_id]
         case.language, case.source, case.user_id = facets.language, facets.source, facets.user_id
         case.hazard = facets.hazard

@@ -67,6 +67,7 @@ class Case(Record, table=True):
     source: str | None = None
     user_id: str | None = Field(default=None, index=True)
     facets_version: int = Field(default=0, index=True)
+    group_id: str | None = Field(default=None, index=True)
 
 
 class CaseEvent(Record, table=True):
@@ -97,6 +98,24 @@ class CaseFilter(Record, table=True):
     case_id: str = Field(primary_key=True, foreign_key="cases.case_id")
     filter_name: str = Field(primary_key=True)
     rule_id: str = Field(primary_key=True)
+
+
+class CaseGroup(Record, table=True):
+    """Cases whose turns say nearly the same, named after the first: its MinHash, which the others nearly share."""
+
+    __tablename__ = "case_groups"
+
+    group_id: str = Field(primary_key=True)
+    sketch: bytes
+
+
+class CaseBand(Record, table=True):
+    """One band of a group's MinHash: two turns alike share at least one, so that a group is found without comparing all."""
+
+    __tablename__ = "case_bands"
+
+    band: int = Field(primary_key=True, sa_type=sa.BigInteger, sa_column_kwargs={"autoincrement": False})
+    group_id: str = Field(primary_key=True, foreign_key="case_groups.group_id")
 
 
 class CaseEvidence(Record, table=True):
@@ -135,6 +154,7 @@ class Vote(Record, table=True):
     stratum: str | None
     inclusion_probability: float | None
     guideline_version: str | None = None
+    bulk_id: str | None = Field(default=None, index=True)
 
 
 class Draw(Record, table=True):

@@ -24,6 +24,7 @@ from incidents.models import Case, Draw, Progress, Vote
 from incidents.opening import MIRROR_SOURCE
 from incidents.people import Actor, Role
 from incidents.views import CaseView, add_event, build_view, get_row, require_free
+from ingest.crosswalk import find_category
 from ingest.load import load_records
 from metrics.consensus import ADJUDICATION, WITHDRAWN
 
@@ -93,13 +94,20 @@ def cast_vote(records: RecordStore, vote: VoteCreate, *, actor: Actor, at: datet
         return add_vote(current, vote)
 
 
-def add_vote(current: Change, vote: VoteCreate, *, selection: Literal["adjudication"] | None = None) -> CaseView:
+def add_vote(
+    current: Change,
+    vote: VoteCreate,
+    *,
+    selection: Literal["adjudication"] | None = None,
+    bulk_id: str | None = None,
+) -> CaseView:
     """`cast_vote` as a part of a larger change.
 
     Args:
         current: The change; its actor votes.
         vote: The verdict.
         selection: "adjudication" when it settles the votes of others; None = as the case came to be judged.
+        bulk_id: The decision over many cases that this is part of, which has the audit entry; None = none.
     """
     session, actor = current.session, current.actor
     case = get_row(session, vote.case_id, version=vote.version)
@@ -119,7 +127,7 @@ def add_vote(current: Change, vote: VoteCreate, *, selection: Literal["adjudicat
         voted_at=_next_moment(session, case.case_id, current.at),
         kind="vote",
         harmful=vote.harmful,
-        category=vote.category,
+        category=find_category(vote.category),
         severity=vote.severity,
         reason=vote.reason.value if vote.reason else None,
         principle_id=vote.principle_id,
@@ -131,11 +139,13 @@ def add_vote(current: Change, vote: VoteCreate, *, selection: Literal["adjudicat
         stratum=draw.stratum if draw else None,
         inclusion_probability=draw.inclusion_probability if draw else None,
         guideline_version=find_guideline(session),
+        bulk_id=bulk_id,
     )
     session.add(row)
     session.flush()
     _settle(session, case, at=current.at)
-    add_event(current, case, Action.ADJUDICATE if selection else Action.VOTE, {"vote_id": row.vote_id})
+    action = Action.ADJUDICATE if selection else Action.VOTE
+    add_event(current, case, action, {"vote_id": row.vote_id}, is_part=bulk_id is not None)
     return build_view(session, case)
 
 
@@ -154,15 +164,20 @@ def undo_vote(records: RecordStore, case_id: str, *, actor: Actor, at: datetime)
         own = [vote for vote in find_standing(list_votes(session, case_id)) if vote.reviewer == actor.name]
         if not own:
             raise TransitionError("Nothing to withdraw", f"{actor.name} has no standing verdict on {case_id}")
-        last = max(own, key=lambda vote: vote.voted_at)
-        session.add(_follow(last, "withdrawal", _next_moment(session, case_id, at)))
-        session.flush()
-        _settle(session, case, at=at)
-        action = Action.WITHDRAW
-        if case.state == CaseState.DECIDED.value and not find_standing(list_votes(session, case_id)):
-            action = Action.RETURN if case.escalated_at else Action.REOPEN
-        add_event(current, case, action, {"vote_id": last.vote_id})
+        withdraw_vote(current, case, max(own, key=lambda vote: vote.voted_at))
         return build_view(session, case)
+
+
+def withdraw_vote(current: Change, case: Case, vote: Vote, *, is_part: bool = False) -> None:
+    """Withdraws a standing verdict as a part of a larger change, which has the audit entry if `is_part`."""
+    session = current.session
+    session.add(_follow(vote, "withdrawal", _next_moment(session, case.case_id, current.at)))
+    session.flush()
+    _settle(session, case, at=current.at)
+    action = Action.WITHDRAW
+    if case.state == CaseState.DECIDED.value and not find_standing(list_votes(session, case.case_id)):
+        action = Action.RETURN if case.escalated_at else Action.REOPEN
+    add_event(current, case, action, {"vote_id": vote.vote_id}, is_part=is_part)
 
 
 def restate_votes(session: Session, case: Case, draw: Draw, *, at: datetime) -> int:
@@ -238,6 +253,8 @@ def build_label(vote: Vote) -> dict[str, object]:
         "stratum": vote.stratum,
         "inclusion_probability": vote.inclusion_probability,
         "guideline_version": vote.guideline_version,
+        # An unknown key of the format: kept as it is, so that a vote given for many turns can be told from one look.
+        **({"bulk_id": vote.bulk_id} if vote.bulk_id else {}),
     }
 
 
@@ -280,6 +297,7 @@ def _follow(vote: Vote, kind: VoteKind, at: datetime) -> Vote:
         stratum=vote.stratum,
         inclusion_probability=vote.inclusion_probability,
         guideline_version=vote.guideline_version,
+        bulk_id=vote.bulk_id if is_repeated else None,
     )
 
 

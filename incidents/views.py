@@ -167,8 +167,10 @@ def require_free(case: Case, *, actor: str, at: datetime) -> None:
     )
 
 
-def add_event(change: Change, case: Case, action: Action, payload: Mapping[str, object]) -> None:
-    """Moves a case one event on, with its audit entry.
+def add_event(
+    change: Change, case: Case, action: Action, payload: Mapping[str, object], *, is_part: bool = False
+) -> None:
+    """Moves a case one event on, with its audit entry, unless it is part of a change that has one for all its cases.
 
     Raises:
         TransitionError: The action is not allowed in the case's state.
@@ -194,4 +196,5 @@ def add_event(change: Change, case: Case, action: Action, payload: Mapping[str, 
             payload=json.dumps(dict(payload), sort_keys=True),
         )
     )
-    change.record(f"case.{action.value}", case.case_id, {"state": after.state.value})
+    if not is_part:
+        change.record(f"case.{action.value}", case.case_id, {"state": after.state.value})

@@ -70,5 +70,18 @@ def normalized_sql(expression: str) -> str:
     return f"translate(lower(trim({expression})), '_/ ', '---')"
 
 
+def find_category(native: str | None) -> str | None:
+    """The hazard that a person's word names in the shipped crosswalk; `unmapped:` and the word when it names none."""
+    if native is None or native.startswith("unmapped:"):
+        return native
+    return _own_names().get(normalize_category(native), f"unmapped:{native}")
+
+
+@cache
+def _own_names() -> dict[str, str]:
+    rows = load_crosswalk().table.to_pylist()
+    return {row["native"]: row["category"] for row in rows if row["taxonomy"] == "weir"}
+
+
 HAZARDS: dict[str, str] = load_crosswalk().hazards
 """Canonical category key to title, as shipped."""

@@ -349,7 +349,11 @@ def _append_labels(context: _Context, select: str) -> int:
     connection = context.connection
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE new_labels AS
-        SELECT *, CAST({_identity(_LABEL_IDENTITY)} AS UUID) AS label_id FROM ({select})""")
+        SELECT l.* REPLACE (
+            CASE WHEN l.category IS NULL OR l.category LIKE 'unmapped:%' THEN l.category
+                 ELSE coalesce(x.category, 'unmapped:' || l.category) END AS category)
+        FROM (SELECT *, CAST({_identity(_LABEL_IDENTITY)} AS UUID) AS label_id FROM ({select})) l
+        LEFT JOIN crosswalk x ON x.taxonomy = 'weir' AND x.native = {normalized_sql("l.category")}""")
     connection.execute("INSERT INTO yielding SELECT DISTINCT line_no FROM new_labels")
     _drop_known(connection, "labels", "label_id")
     names = [name for name in LABELS.names() if name not in {"source", "ingest_id"}]

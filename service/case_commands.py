@@ -111,6 +111,9 @@ def judge(
     category: Annotated[str | None, typer.Option(help="Hazard, e.g. hate.")] = None,
     severity: Annotated[int | None, typer.Option(min=0, max=4, help="0 (none) to 4 (extreme).")] = None,
     reason: Annotated[str | None, typer.Option(help="Why, e.g. benign_topic.")] = None,
+    filter_name: Annotated[
+        str | None, typer.Option("--filter-name", help="The filter that the verdict is about (default: the turn).")
+    ] = None,
     reviewer: ReviewerOption = None,
     version: VersionOption = None,
     home: HomeOption = None,
@@ -130,11 +133,76 @@ def judge(
         category=category,
         severity=severity,
         reason=VerdictReason(reason) if reason else None,
+        filter_name=filter_name,
         version=version,
     )
     with opened_home(home) as opened:
         judged = judge_item(opened.records, vote, actor=get_reviewer(reviewer), at=now())
     _emit_case(as_json, judged)
+
+
+@cases_app.command("judge-all")
+def judge_all(
+    verdict: Annotated[
+        Literal["harmful", "benign", "unsure"], typer.Option(help="Whether the turns are harmful under the policy.")
+    ],
+    queue: QueueOption = EVERYTHING,
+    filter_name: Annotated[str | None, typer.Option("--filter-name", help="A filter that fired.")] = None,
+    rule_id: Annotated[str | None, typer.Option("--rule-id", help="Its rule.")] = None,
+    of_category: Annotated[str | None, typer.Option("--of-category", help="Category of the cases.")] = None,
+    category: Annotated[str | None, typer.Option(help="Hazard that the verdict names.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Why, e.g. false_match.")] = None,
+    shown: Annotated[
+        str | None, typer.Option(help="What was shown, as COUNT:DIGEST; without it nothing is decided, only shown.")
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Decides about every open case of a selection, exactly as it was shown. Example: weir cases judge-all --rule-id kw-113 --verdict benign --reason false_match"""
+    from core.clock import now
+    from incidents.bulk import Selection, Shown, count_selected, judge_selected
+    from incidents.enums import VerdictReason
+    from incidents.queues import get_queue
+    from incidents.reviews import VoteCreate
+
+    if reason is not None and reason not in list(VerdictReason):
+        raise UsageError("Not a reason", repr(reason), f"Valid: {', '.join(VerdictReason)}.")
+    vote = VoteCreate(
+        "",
+        harmful={"harmful": True, "benign": False}.get(verdict),
+        category=category,
+        reason=VerdictReason(reason) if reason else None,
+    )
+    with opened_home(home) as opened:
+        selection = Selection(get_queue(opened.settings, queue), filter_name, rule_id, of_category)
+        if shown is None:
+            seen = count_selected(opened.records, selection, actor=get_operator(), at=now())
+            document: dict[str, Any] = {"selection": str(selection), "shown": f"{seen.count}:{seen.digest}"}
+        else:
+            count, _, digest = shown.partition(":")
+            if not count.isdecimal() or not digest:
+                raise UsageError("Not what was shown", repr(shown), "Run the command without --shown first.")
+            applied = judge_selected(
+                opened.records, selection, vote, shown=Shown(int(count), digest), actor=get_operator(), at=now()
+            )
+            document = {"selection": str(selection), **asdict(applied)}
+    emit(as_json, document, lambda out: render.print_pairs(document, out))
+
+
+@cases_app.command("undo-all")
+def undo_all(
+    bulk_id: Annotated[str, typer.Argument(metavar="DECISION", help="Id, as `weir cases judge-all` shows it.")],
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Withdraws every verdict of one decision over many cases. Example: weir cases undo-all 3f2a9c01b7de"""
+    from core.clock import now
+    from incidents.bulk import undo_bulk
+
+    with opened_home(home) as opened:
+        count = undo_bulk(opened.records, bulk_id, actor=get_operator(), at=now())
+    document = {"bulk_id": bulk_id, "withdrawn": count}
+    emit(as_json, document, lambda out: render.print_pairs(document, out))
 
 
 @cases_app.command("undo")

@@ -9,14 +9,23 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from core.clock import now, to_utc
-from dashboard.components import triage_conversation, triage_dialogs, triage_form, triage_queue, triage_why
+from dashboard.components import (
+    triage_context,
+    triage_conversation,
+    triage_dialogs,
+    triage_form,
+    triage_queue,
+    triage_why,
+)
 from dashboard.components.escalation import summarize_turns
 from dashboard.components.triage_desk import Desk, is_blind, resume_lease
 from dashboard.components.triage_evidence import list_matches, list_reports, list_turns, tabulate_checks
 from dashboard.text import inert
 from dashboard.theme import format_duration, format_time
+from incidents.alike import list_similar_decided
 from incidents.cases import CaseView, list_colleagues
-from incidents.constitution.principles import list_principle_ids
+from incidents.constitution.principles import list_principle_ids, read_constitution
+from incidents.context import find_user_history, list_rule_histories
 from incidents.enums import CaseState, EscalationReason, VerdictReason
 from incidents.response.escalation import list_case_turns
 from ingest.crosswalk import HAZARDS
@@ -171,6 +180,19 @@ def _render_why(desk: Desk, case: CaseView) -> None:
         reports=list_reports(case.evidence),
         matches=list_matches(case.evidence) if is_revealed else None,
     )
+    constitution = read_constitution(desk.home.settings)
+    principles = [(item.principle_id, item.text) for item in constitution.principles] if constitution else []
+    triage_context.render_policy(principles, chosen=desk.draft(case).principle_id)
+    if is_blind(case):
+        return
+    records, statistics = desk.home.records, desk.home.settings.statistics
+    triage_context.render_history(
+        list_rule_histories(records, case.case_id, actor=desk.actor),
+        find_user_history(records, case.case_id, actor=desk.actor),
+        min_sample=statistics.min_sample,
+        confidence=statistics.confidence,
+    )
+    triage_context.render_alike(desk.alike(case), list_similar_decided(records, case.case_id, actor=desk.actor))
 
 
 def _render_actions(desk: Desk, case: CaseView, *, shortcuts: bool, can_judge: bool) -> None:
@@ -184,6 +206,17 @@ def _render_actions(desk: Desk, case: CaseView, *, shortcuts: bool, can_judge: b
             on_click=desk.save,
             args=(case,),
         )
+        alike = desk.alike(case)
+        if alike:
+            st.button(
+                f"Save for all {len(alike) + 1:,} alike",
+                key="triage_save_alike",
+                shortcut="A" if shortcuts else None,
+                disabled=not can_judge,
+                on_click=desk.save_alike,
+                args=(case, [other.case_id for other in alike]),
+                help="Your verdict goes to the open cases listed as nearly the same, too; Z undoes all of it.",
+            )
         st.button(
             "Skip",
             key="triage_skip",

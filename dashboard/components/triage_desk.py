@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import wraps
@@ -18,7 +18,9 @@ from core.settings import EVERYTHING, QueueSettings
 from dashboard import lists, state
 from dashboard.components.triage_draft import Draft, Drafts, get_drafts
 from dashboard.components.triage_form import read_inputs
+from incidents.alike import list_alike
 from incidents.audit import count_actions
+from incidents.bulk import apply_verdict, undo_bulk
 from incidents.cases import CaseView, reveal_turn
 from incidents.enums import CaseState, EscalationReason, OpenedBy, VerdictReason
 from incidents.judgement.serving import (
@@ -42,8 +44,8 @@ from service.home import Home
 
 P = ParamSpec("P")
 
-_REVEALED, _SKIPPED, _JUDGED, _NOTICE, _DIALOG = (
-    f"triage.{name}" for name in ("revealed", "skipped", "judged", "notice", "dialog")
+_REVEALED, _SKIPPED, _JUDGED, _APPLIED, _NOTICE, _DIALOG = (
+    f"triage.{name}" for name in ("revealed", "skipped", "judged", "applied", "notice", "dialog")
 )
 
 
@@ -98,6 +100,10 @@ class Desk:
     def dialog(self) -> str:
         """The open dialog: "escalate", "snooze", "hand_over", "keys", or ""."""
         return str(st.session_state.get(_DIALOG, ""))
+
+    def alike(self, case: CaseView) -> list[CaseView]:
+        """Open cases to which a verdict on this one may be applied; none for a case that is blind."""
+        return [] if is_blind(case) else list_alike(self.home.records, case.case_id, actor=self.actor, at=now())
 
     def can_undo(self) -> bool:
         """This session has judged a case."""
@@ -179,15 +185,30 @@ class Desk:
     @_tells_problems
     def save(self, case: CaseView) -> None:
         """Casts the vote that the form holds and takes the next case."""
+        draft = self._judge(case)
+        if draft is not None:
+            self.take_next(said=f"Saved as {draft.verdict}; Z undoes it.")
+
+    @_tells_problems
+    def save_alike(self, case: CaseView, case_ids: Sequence[str]) -> None:
+        """Casts the vote that the form holds on the case and on those alike that were shown, and takes the next one."""
+        draft = self._judge(case)
+        if draft is None:
+            return
+        applied = apply_verdict(self.home.records, case.case_id, case_ids, actor=self.actor, at=now())
+        st.session_state[_APPLIED] = _applied() | {case.case_id: applied.bulk_id}
+        self.take_next(said=f"Saved as {draft.verdict} for {applied.count + 1:,} cases; Z undoes all of it.")
+
+    def _judge(self, case: CaseView) -> Draft | None:
         self.keep(case, {})
         draft = self.draft(case)
         if not draft.verdict:
             self.tell("Choose harmful, benign or unsure first.", is_problem=True)
-            return
+            return None
         judge_item(self.home.records, to_vote(case, draft), actor=self.actor, at=now())
         st.session_state[_JUDGED] = (*_judged(), (case.case_id, draft))
         self.drafts.drop(self.actor.name, case.case_id)
-        self.take_next(said=f"Saved as {draft.verdict}; Z undoes it.")
+        return draft
 
     @_tells_problems
     def skip(self, case: CaseView) -> None:
@@ -231,6 +252,10 @@ class Desk:
         """Withdraws this session's last verdict and opens its case again with the draft as it was."""
         *earlier, (case_id, draft) = _judged()
         lease_s = self.home.settings.cases.lease_s
+        applied = _applied()
+        if case_id in applied:
+            undo_bulk(self.home.records, applied.pop(case_id), actor=self.actor, at=now())
+            st.session_state[_APPLIED] = applied
         undo_item(self.home.records, case_id, actor=self.actor, lease_s=lease_s, at=now())
         st.session_state[_JUDGED] = tuple(earlier)
         self.drafts.put(self.actor.name, case_id, draft)
@@ -306,6 +331,10 @@ def is_blind(case: CaseView) -> bool:
 def _session_set(key: str) -> frozenset[Any]:
     value = st.session_state.get(key, frozenset())
     return value if isinstance(value, frozenset) else frozenset()
+
+
+def _applied() -> dict[str, str]:
+    return dict(st.session_state.get(_APPLIED, {}))
 
 
 def _judged() -> tuple[tuple[str, Draft], ...]:

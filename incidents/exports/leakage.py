@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from incidents.exports.near_duplicates import group_near_duplicates
 from incidents.exports.split import hash_prompts, list_ties
+from incidents.near_duplicates import group_near_duplicates
 
 
 @dataclass(frozen=True, slots=True)

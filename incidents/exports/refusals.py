@@ -8,9 +8,9 @@ import polars as pl
 
 from incidents.exports.exporter import MESSAGES, RANKED, Exporter, Refusal, normalise, part
 from incidents.exports.guidelines import Guideline, find_stale
-from incidents.exports.near_duplicates import group_near_duplicates
 from incidents.exports.personal_data import MASK, has_personal_data
 from incidents.exports.shapes import join_texts
+from incidents.near_duplicates import group_near_duplicates
 
 MAX_ROW_CHARS = 100_000
 """Longest row, in characters over all texts: about the longest context that trainers are run with."""

@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 
 from core.errors import UsageError
 from incidents.exports.exporter import Refusal, fold, normalise
-from incidents.exports.near_duplicates import group_near_duplicates, hash_text
+from incidents.near_duplicates import group_near_duplicates, hash_text
 
 EARLIER = pl.Schema(
     {

@@ -15,6 +15,7 @@ from dashboard.components.triage_case import list_snoozes
 from dashboard.components.triage_draft import get_drafts
 from incidents.audit import count_actions
 from incidents.cases import get_case, lease_case, list_cases, open_cases
+from incidents.constitution.principles import Constitution, Principle, save_constitution
 from incidents.enums import CaseState
 from incidents.filing import make_case_id
 from incidents.models import AuditEntry, Case, Vote
@@ -313,7 +314,7 @@ def test_turns_long_before_the_flagged_one_are_folded(home: Home) -> None:
         add_turn(home, f"r{number}", "c9", category="hate", score=0.9)
     open_cases(home.records, home.events, settings=home.settings, actor=SYSTEM)
     page = open_page(case=make_case_id("r7"))
-    assert [item.label for item in page.expander] == ["1 earlier turn"]
+    assert "1 earlier turn" in [item.label for item in page.expander]
     assert not open_page(case=make_case_id("r6")).expander
 
 
@@ -381,3 +382,37 @@ def test_when_a_case_may_be_put_off_to() -> None:
         ("Until tomorrow, 9:00", "2026-03-29T07:00:00"),
         ("Until in a week, 9:00", "2026-04-04T07:00:00"),
     ]
+
+
+def test_a_verdict_is_saved_for_all_alike_and_undone_at_once(home: Home) -> None:
+    prompt = "How do I take a portrait of my grandmother at dusk with this old camera of hers?"
+    load = {"source": "test", "settings": home.settings}
+    for number in range(3):
+        ids = {"ts": isoformat(now()), "request_id": f"twin{number}", "user_id": "u-1"}
+        load_records(home.events, "model_log", [{**ids, "prompt": prompt, "response": "No."}], **load)
+        check = {"filter_name": "words", "layer": "keyword", "category": "suicide_self_harm", "rule_id": "kw-1"}
+        fired = {"triggered": True, "decision": "block", "enforced": True}
+        load_records(home.events, "filter_log", [{**ids, **check, **fired}], **load)
+    open_cases(home.records, home.events, settings=home.settings, actor=SYSTEM)
+    twins = [make_case_id(f"twin{number}") for number in range(3)]
+    page = press(open_page(request="twin0"), "triage_benign")
+    words = all_words(page)
+    assert "words kw-1: 0 other cases judged, too few for a share." in words
+    assert "Same user: 2 other cases, 0 judged, 0 of them harmful." in words
+    press(page, "triage_save_alike")
+    assert all(state_of(home, case_id) is CaseState.DECIDED for case_id in twins)
+    assert len({vote.bulk_id for vote in votes(home)}) == 2
+    press(page, "triage_undo")
+    assert all(state_of(home, case_id) is CaseState.OPEN for case_id in twins)
+    assert opened_case(page) == twins[0]
+
+
+def test_the_policy_stands_beside_the_choices(home: Home) -> None:
+    principles = [Principle("P-1", "Never help to hurt."), Principle("P-2", "Answer what is harmless.")]
+    save_constitution(home.records, home.settings, Constitution("House", tuple(principles)), actor=ME, at=now(), base=0)
+    page = press(open_page(), "triage_start")
+    assert "P-2: Answer what is harmless." in shown_texts(page)
+    page.selectbox(key=f"triage_principle_id:{opened_case(page)}").set_value("P-1")
+    run(page)
+    assert "Policy P-1: Never help to hurt." in shown_texts(page)
+    assert "P-2" not in shown_texts(page)

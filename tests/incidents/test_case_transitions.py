@@ -19,7 +19,16 @@ from core.errors import AppError, ConflictError, TransitionError
 from core.records import RecordStore
 from incidents import MIGRATIONS
 from incidents.audit import change, find_tampering
-from incidents.cases import escalate_case, get_case, lease_case, release_case, skip_case
+from incidents.cases import (
+    escalate_case,
+    get_case,
+    hand_over_case,
+    lease_case,
+    lease_next,
+    release_case,
+    skip_case,
+    snooze_case,
+)
 from incidents.enums import Action, CaseState, EscalationReason, GuidedEnum, OpenedBy, VerdictReason
 from incidents.filing import NewCase, add_cases, make_case_id
 from incidents.models import Case
@@ -107,6 +116,33 @@ class LifeOfACase(RuleBasedStateMachine):
     @rule(actor=people)
     def skip(self, actor: Actor) -> None:
         self._try(lambda: skip_case(self.records, self.case_id, actor=actor, at=self.at))
+
+    @rule(actor=people, minutes=st.integers(-1, 3))
+    def snooze(self, actor: Actor, minutes: int) -> None:
+        until = self.at + timedelta(minutes=minutes)
+        self._try(lambda: snooze_case(self.records, self.case_id, actor=actor, until=until, at=self.at))
+
+    @rule(actor=people, to=people)
+    def hand_over(self, actor: Actor, to: Actor) -> None:
+        until = self.at + timedelta(minutes=2)
+        self._try(
+            lambda: hand_over_case(
+                self.records, self.case_id, actor=actor, to=to.name, note="", until=until, at=self.at
+            )
+        )
+
+    @rule(actor=people)
+    def take_next(self, actor: Actor) -> None:
+        before = get_case(self.records, self.case_id, actor=actor)
+        with self.records.session() as session:
+            get_row(session, self.case_id).evidence_ingest_id = 1
+        case = lease_next(self.records, actor=actor, lease_s=60, at=self.at)
+        is_anothers = before.is_held(self.at) and before.leased_by != actor.name
+        is_put_off = before.snoozed_until is not None and before.snoozed_until > self.at
+        is_kept = bool(before.assigned_until and before.assigned_until > self.at and before.assigned_to != actor.name)
+        is_mine = before.is_held(self.at, by=actor.name)
+        is_free = is_mine or not (is_anothers or is_put_off or is_kept)
+        assert (case is not None) == (before.state is CaseState.OPEN and is_free)
 
     @rule(
         actor=people,

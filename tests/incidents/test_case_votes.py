@@ -199,3 +199,14 @@ def test_a_vote_on_nothing_leaves_nothing(house: House) -> None:
         assert session.get(Vote, 1) is None
     with pytest.raises(NotFoundError):
         get_case(house.records, "none", actor=ANA)
+
+
+def test_a_persons_category_is_the_hazard_that_it_names_in_both_stores(house: House) -> None:
+    first, second, third = house.add_cases(3)
+    for case_id, word in ((first, "Hate"), (second, "suicide self-harm"), (third, "off topic")):
+        judged = cast_vote(house.records, VoteCreate(case_id, harmful=True, category=word), actor=ANA, at=T0)
+        assert judged.verdict_category in ("hate", "suicide_self_harm", "unmapped:off topic")
+    house.add_labels({"request_id": "outside", "category": "Off-Topic"}, {"request_id": "outside", "category": "HATE"})
+    mirror_votes(house.records, house.events, settings=house.settings)
+    found = house.events.read("SELECT category FROM labels ORDER BY 1")["category"].to_list()
+    assert found == ["hate", "hate", "suicide_self_harm", "unmapped:Off-Topic", "unmapped:off topic"]

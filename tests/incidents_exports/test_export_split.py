@@ -12,14 +12,6 @@ from hypothesis import strategies as st
 
 from core.errors import UsageError
 from incidents.exports.exporter import MESSAGES
-from incidents.exports.near_duplicates import (
-    MIN_CHARS,
-    MIN_JACCARD,
-    SHINGLE_CHARS,
-    fold,
-    group_near_duplicates,
-    hash_text,
-)
 from incidents.exports.split import (
     EARLIER,
     assign_splits,
@@ -28,6 +20,14 @@ from incidents.exports.split import (
     hash_prompts,
     place_turns,
     training_split,
+)
+from incidents.near_duplicates import (
+    MIN_CHARS,
+    MIN_JACCARD,
+    SHINGLE_CHARS,
+    fold,
+    group_near_duplicates,
+    hash_text,
 )
 
 START = datetime.fromisoformat("2026-03-02")

@@ -79,6 +79,32 @@ def test_putting_off_and_handing_over(queue: Home) -> None:
     }
 
 
+def test_a_selection_is_shown_then_decided_then_undone(queue: Home) -> None:
+    chosen = (
+        "cases",
+        "judge-all",
+        "--filter-name",
+        "words",
+        "--verdict",
+        "benign",
+        "--reason",
+        "false_match",
+        "--json",
+    )
+    shown = run(*chosen, home=queue).document
+    assert shown["selection"] == "queue=everything and filter_name=words"
+    assert shown["shown"].startswith("3:")
+    stale = run(*chosen, "--shown", "2:0123456789ab", home=queue)
+    assert (stale.status, "changed since" in stale.err) == (1, True)
+    assert run(*chosen, "--shown", "three", home=queue).status == 2
+    applied = run(*chosen, "--shown", shown["shown"], home=queue).document
+    assert applied["count"] == 3
+    assert run("cases", "next", "--json", home=queue).document["case"] is None
+    undone = run("cases", "undo-all", applied["bulk_id"], "--json", home=queue).document
+    assert undone["withdrawn"] == 3
+    assert find_tampering(queue.records) is None
+
+
 def test_an_empty_queue_is_no_failure(home: Home) -> None:
     assert run("cases", "next", "--reviewer", "ana", "--json", home=home).document == {"case": None}
     assert run("cases", "list", "--json", home=home).document == {"cases": []}

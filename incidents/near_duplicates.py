@@ -59,13 +59,13 @@ def group_near_duplicates(texts: pl.Series) -> pl.Series:
         if known != position:
             groups.merge(known, position)
             continue
-        sketch = _sketch(text)
-        for other in sorted(index.query(sketch)):
-            if groups.connected(other, position) or sketch.jaccard(_sketch(folded[other])) < _MIN_ESTIMATE:
+        own = sketch(text)
+        for other in sorted(index.query(own)):
+            if groups.connected(other, position) or own.jaccard(sketch(folded[other])) < _MIN_ESTIMATE:
                 continue
             if _jaccard(folded[other], text) >= MIN_JACCARD:
                 groups.merge(other, position)
-        index.insert(position, sketch)
+        index.insert(position, own)
     earliest: dict[int, int] = {}
     return pl.Series(
         "group", [earliest.setdefault(groups[position], position) for position in range(len(folded))], dtype=pl.Int64
@@ -83,7 +83,8 @@ def _jaccard(one: str, other: str) -> float:
 
 # A page asks for the same texts again with every choice that its reader tries.
 @lru_cache(maxsize=50_000)
-def _sketch(text: str) -> MinHash:
-    sketch = _EMPTY.copy()
-    sketch.update_batch([shingle.encode() for shingle in _shingle(text)])
-    return sketch
+def sketch(text: str) -> MinHash:
+    """The MinHash of a folded text; its agreement with another estimates the share of shingles that both have."""
+    found = _EMPTY.copy()
+    found.update_batch([shingle.encode() for shingle in _shingle(text)])
+    return found
