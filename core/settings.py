@@ -39,8 +39,8 @@ class StatisticsSettings(Section):
 class CaseSettings(Section):
     """Which turns open a case for people to judge."""
 
-    open_on: tuple[Literal["enforced_trigger", "trigger", "escalation", "user_report"], ...] = Field(
-        ("enforced_trigger", "escalation", "user_report"), description="what opens a case"
+    open_on: tuple[Literal["enforced_trigger", "trigger", "escalation", "user_report", "appeal"], ...] = Field(
+        ("enforced_trigger", "escalation", "user_report", "appeal"), description="what opens a case"
     )
     lease_s: int = Field(600, ge=10, description="seconds that a reviewer holds a case")
     max_age_d: int = Field(7, ge=1, description="days back from the newest event that cases are opened for")
@@ -74,7 +74,7 @@ class QueueSettings(Section):
     )
     source: tuple[str, ...] = Field((), description="sources of the logs")
     selection: tuple[
-        Literal["user_report", "escalation", "enforced_trigger", "trigger", "sample", "stress_test"], ...
+        Literal["user_report", "appeal", "escalation", "enforced_trigger", "trigger", "sample", "stress_test"], ...
     ] = Field((), description="what brought the case here")
     sla_min: int | None = Field(None, ge=1, description="service level in minutes, where it is shorter than severity's")
 
@@ -95,7 +95,7 @@ DEFAULT_QUEUES = (
         title="Gravest categories",
         category=("child_sexual_exploitation", "suicide_self_harm", "indiscriminate_weapons", "violent_crimes"),
     ),
-    QueueSettings(name="reports", title="User reports", selection=("user_report",)),
+    QueueSettings(name="reports", title="Reports and appeals", selection=("user_report", "appeal")),
     QueueSettings(name="samples", title="Random samples", selection=("sample",)),
 )
 

@@ -53,6 +53,7 @@ class OpenedBy(GuidedEnum):
     """What brought a turn to people."""
 
     USER_REPORT = "user_report", "User report", "Someone who saw the answer reported it."
+    APPEAL = "appeal", "Appeal", "A user asked for a filter's action to be looked at again."
     ESCALATION = "escalation", "Escalation", "The cascade handed the turn to a person."
     ENFORCED_TRIGGER = "enforced_trigger", "Enforced trigger", "A filter fired and its decision took effect."
     TRIGGER = "trigger", "Trigger", "A filter fired, possibly without effect (shadow or annotation)."

@@ -74,10 +74,7 @@ class CaseEvent(Record, table=True):
     """One change of one case; `seq` equals the case's version after it."""
 
     __tablename__ = "case_events"
-    __table_args__ = (
-        sa.UniqueConstraint("case_id", "seq"),
-        sa.Index("ix_case_events_actor_action", "actor", "action"),
-    )
+    __table_args__ = (sa.UniqueConstraint("case_id", "seq"), sa.Index("ix_case_events_actor_action", "actor", "action"))
 
     event_id: int | None = Field(default=None, primary_key=True)
     case_id: str = Field(foreign_key="cases.case_id")

@@ -36,6 +36,7 @@ _CURSOR = "cases"
 
 _SELECTORS = {
     OpenedBy.USER_REPORT: ("labels WHERE selection = 'user_report'",),
+    OpenedBy.APPEAL: ("labels WHERE selection = 'appeal'",),
     OpenedBy.ESCALATION: (
         "turns WHERE outcome = 'human_escalation'",
         "checks WHERE decision = 'escalate' AND enforced",
@@ -123,7 +124,7 @@ def _find_new(events: EventStore, *, settings: Settings, after: int, upto: int, 
         {"after": after, "upto": upto, "earliest": earliest},
     ).rows()
     settled = _find_settled(events, [row[0] for row in rows])
-    reported = [row[0] for row in rows if reasons[row[3]] is OpenedBy.USER_REPORT]
+    reported = [row[0] for row in rows if reasons[row[3]] in (OpenedBy.USER_REPORT, OpenedBy.APPEAL)]
     times = find_turn_times(events, reported) if reported else {}
     return [
         NewCase(request_id, conversation_id, times.get(request_id, ts), reasons[rank])

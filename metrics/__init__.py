@@ -3,6 +3,7 @@
 from core.registry import Registry
 from metrics import (
     agreement,
+    appeals,
     changes,
     drift,
     errors,
@@ -40,5 +41,6 @@ REPORTS: Registry[Report] = Registry(
     changes.REPORT,
     experiment.REPORT,
     agreement.REPORT,
+    appeals.REPORT,
     transparency.REPORT,
 )

@@ -63,6 +63,9 @@ def fill(events: EventStore, report: Report) -> None:
     if report.key == "shadow":
         candidate = {**check_facts, "filter_version": "next"}
         add(events, checks=[{"request_id": "r", **candidate, "category": "hate", "triggered": False, "mode": "shadow"}])
+    if report.key == "appeals":
+        claim = {"request_id": "r", "reviewer": "user:1", "harmful": None, "selection": "appeal"}
+        add(events, labels=[claim], ingest_id=2)
     if report.key in ("drift", "changes"):
         candidate = {**check_facts, "filter_version": "next", "ts": START + timedelta(minutes=1)}
         row = {"request_id": "r", **candidate, "category": "hate", "triggered": True, "score": 0.6}
@@ -204,5 +207,6 @@ def _mass(rows: pl.DataFrame) -> int:
         "pairs",
         "votes",
         "reference_scores",
+        "appealed",
     } & set(rows.columns)
     return int(rows.select(pl.sum_horizontal(pl.col(sorted(counted)).sum())).item())

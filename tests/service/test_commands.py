@@ -38,6 +38,7 @@ ROWS = {
     "funnel": {"layer", "reached", "triggered", "stopped", "unique_catches"},
     "overlap": {"first", "second", "evaluated", "first_triggered", "second_triggered", "both", "overlap"},
     "layers": {"layer", "turns", "added_p50_ms", "added_p95_ms", "failed", "failed_open", "failed_closed"},
+    "appeals": {"appealed", "decided", "upheld", "overturned", "overturn_rate"},
     "latency": {"p50_ms", "p95_ms", "p99_ms", "errors"},
     "thresholds": {"threshold", "triggers", "precision", "recall", "benign_blocked_rate", "unknown"},
     "frontier": {"point", "filter_name", "threshold", "arm", "benign_blocked_rate", "missed_harm_rate", "on_frontier"},
