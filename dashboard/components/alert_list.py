@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Literal
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -16,7 +17,7 @@ from dashboard import data, state
 from dashboard.components.alert_rules import render_rules
 from dashboard.components.empty import render_empty
 from dashboard.components.incident_desk import render_from_alert
-from dashboard.navigation import get_path
+from dashboard.navigation import PAGES
 from dashboard.text import inert, plain
 from dashboard.theme import format_duration, format_time, localise
 from incidents.alerts import desk
@@ -152,11 +153,13 @@ def _describe(view: AlertView, *, at: datetime, zone: ZoneInfo) -> str:
 
 
 def _render_link(view: AlertView, *, window_min: int) -> None:
-    st.page_link(
-        get_path(KINDS[view.kind].page),
-        label="See it",
+    params = {**link_params(view, window_min=window_min), "actor": state.current_actor().name}
+    # A new tab: within this session the bar's window would win over the link's.
+    st.link_button(
+        "See it",
+        f"{PAGES[KINDS[view.kind].page].url_path}?{urlencode(params, doseq=True)}",
         icon=":material/arrow_forward:",
-        query_params=link_params(view, window_min=window_min),
+        type="tertiary",
     )
 
 

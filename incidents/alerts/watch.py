@@ -28,7 +28,7 @@ from metrics.alarms.grid import list_ends
 # Logs of a window may come this late and still count.
 GRACE = timedelta(minutes=2)
 # After a long pause older windows are left out: nobody could act on them.
-_MOST_WINDOWS = 48
+_MOST_WINDOWS, _LONGEST_PAUSE = 48, timedelta(days=7)
 _SEPARATOR = "\x1f"
 _FIRE = "fire"
 
@@ -126,7 +126,7 @@ def _evaluate(records: RecordStore, events: EventStore, rule: AlertRule, *, at: 
         stored = session.get(Progress, name)
         position = stored.position if stored else None
     closed = at - GRACE
-    earliest = closed - timedelta(seconds=_MOST_WINDOWS * window_s)
+    earliest = closed - min(timedelta(seconds=_MOST_WINDOWS * window_s), _LONGEST_PAUSE)
     done = earliest if position is None else max(earliest, EPOCH + timedelta(seconds=position))
     ends = list_ends(done, closed, window_s=window_s)
     if not ends:
