@@ -117,7 +117,7 @@ def render(preview: ExportPreview, *, is_revealed: bool, on_reveal: Callable[[],
             tabulate_leakage(preview.leakage),
             hide_index=True,
             key="feedback_leakage",
-            column_config={"Kept together": st.column_config.TextColumn(width="large")},
+            column_config={"Torn": st.column_config.NumberColumn(width="small")},
             alt="What is torn between the parts of the set",
         )
         st.caption(describe_groups(preview.leakage))

@@ -26,7 +26,7 @@ FIRED = {"triggered": True, "decision": "block", "enforced": True, "stage": "inp
 def folder(world: World, records: RecordStore, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """A set of the format that the test is about, with rows in both splits."""
     for number in range(16):
-        name, harmful = f"t{number:02}", number % 4 < 2
+        name, harmful = f"t{number:02}", number % 2 == 0
         world.turn(name, language="de", conversation_id=f"c{number // 2}").check(name, **FIRED)
         facts = {"revision": f"Better {number}.", "critique": "It insults.", "category": "hate", "principle_id": "P-1"}
         world.vote(name, harmful, **facts)
