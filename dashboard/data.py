@@ -29,6 +29,7 @@ from incidents.alerts.kinds import KINDS
 from incidents.changes import list_registered
 from incidents.enums import AlertState, CaseState
 from incidents.people import SYSTEM, Actor
+from incidents.response.work import count_unacknowledged
 from incidents.sampling import Plan, count_drawn, plan_sample
 from incidents.views import CaseView
 from ingest.schema import get_data_version, has_demo_data
@@ -201,7 +202,8 @@ def count_waiting() -> dict[str, int]:
     home_path = str(get_home().settings.home)
     counts = _count_cases(home_path)
     waiting = counts.get(CaseState.OPEN.value, 0) + counts.get(CaseState.ESCALATED.value, 0)
-    return {"triage": waiting, "incidents": sum(view.state is AlertState.FIRING for view in list_alerts())}
+    firing = sum(view.state is AlertState.FIRING for view in list_alerts())
+    return {"triage": waiting, "incidents": firing + _count_new_incidents(home_path)}
 
 
 def list_escalated(actor: Actor) -> list[CaseView]:
@@ -335,3 +337,8 @@ def _count_cases(home_path: str) -> dict[str, int]:  # noqa: ARG001 - part of th
 @st.cache_data(ttl=2, max_entries=4, show_spinner=False)
 def _list_alerts(home_path: str) -> list[desk.AlertView]:  # noqa: ARG001 - part of the cache key
     return desk.list_alerts(get_home().records, actor=SYSTEM, at=now(), with_ok=True)
+
+
+@st.cache_data(ttl=2, max_entries=4, show_spinner=False)
+def _count_new_incidents(home_path: str) -> int:  # noqa: ARG001 - part of the cache key
+    return count_unacknowledged(get_home().records, actor=SYSTEM)

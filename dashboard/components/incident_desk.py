@@ -18,11 +18,10 @@ from incidents.people import Actor
 from incidents.response.enums import IncidentAction, LinkKind, Section, Severity
 from incidents.response.serious import get_kind
 from incidents.response.states import TRANSITIONS
-from incidents.response.work import IncidentView, act, find_linked, open_from_alert, open_incident
+from incidents.response.work import IncidentView, act, find_linked, open_from_alert, open_from_case, open_incident
 
 NEW = "new"
 _DIALOG = "incidents.dialog"
-_OPENING = ("title", "severity", "started_at")
 
 
 def choose_incident(number: int | None) -> None:
@@ -54,32 +53,37 @@ def take(view: IncidentView, action: IncidentAction, *, actor: Actor) -> None:
         act(data.home().records, view.number, action, {}, actor=actor, at=now(), version=view.life.version)
 
 
-def render_opening(actor: Actor, *, zone: ZoneInfo) -> None:
-    """The dialog that opens an incident by hand, when it is asked for."""
-    if get_dialog() != NEW:
+def render_opening(actor: Actor, *, zone: ZoneInfo, case_id: str = "") -> None:
+    """The dialog that opens an incident: by hand when it is asked for, or about the case that the address names."""
+    if get_dialog() != NEW and not case_id:
         return
+    records = data.home().records
 
     def save(facts: dict[str, str]) -> None:
-        view = open_incident(
-            data.home().records,
-            actor=actor,
-            title=facts.get("title", ""),
-            severity=Severity(facts["severity"]),
-            at=now(),
-            started_at=datetime.fromisoformat(facts["started_at"]),
-        )
+        title, severity = facts.get("title", ""), Severity(facts["severity"])
+        if case_id:
+            view = open_from_case(records, case_id, actor=actor, title=title, severity=severity, at=now())
+        else:
+            started_at = datetime.fromisoformat(facts["started_at"])
+            view = open_incident(records, actor=actor, title=title, severity=severity, at=now(), started_at=started_at)
         choose_incident(view.number)
 
+    def close() -> None:
+        close_dialog()
+        state.choose(case=None)
+
     ask_facts(
-        "Open an incident",
-        IncidentAction.OPEN.guidance,
-        _OPENING,
+        "Open an incident about this case" if case_id else "Open an incident",
+        "More than one turn's problem: the case is tied to it, and it began with the case's turn."
+        if case_id
+        else IncidentAction.OPEN.guidance,
+        ("title", "severity") if case_id else ("title", "severity", "started_at"),
         key="incident_open",
         zone=zone,
         defaults={"severity": Severity.MEDIUM.value},
         choices={},
         on_save=save,
-        on_close=close_dialog,
+        on_close=close,
     )
 
 

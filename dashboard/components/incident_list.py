@@ -12,7 +12,7 @@ import streamlit as st
 from core.clock import now
 from dashboard import data
 from dashboard.components.empty import render_empty
-from dashboard.components.incident_desk import choose_incident, open_dialog
+from dashboard.components.incident_desk import NEW, choose_incident, open_dialog
 from dashboard.text import plain
 from dashboard.theme import MISSING, format_duration, to_local
 from incidents.people import Actor
@@ -51,7 +51,7 @@ def render_list(actor: Actor, *, zone: ZoneInfo, shortcuts: bool) -> None:
             icon=":material/add_alert:",
             shortcut="N" if shortcuts else None,
             on_click=open_dialog,
-            args=("open",),
+            args=(NEW,),
             help="Opens an incident by hand; alerts and cases open one with their facts filled in",
         )
     if not every:

@@ -11,9 +11,10 @@ from dashboard.components.incident_list import render_list
 def render_incidents() -> None:
     """Draws the section."""
     actor, zone = state.current_actor(), data.zone()
-    number = state.current_view().incident
+    view = state.current_view()
+    number = view.incident
     if number.isdecimal():
         render_detail(int(number), actor, zone=zone)
         return
-    render_list(actor, zone=zone, shortcuts=not get_dialog())
-    render_opening(actor, zone=zone)
+    render_list(actor, zone=zone, shortcuts=not get_dialog() and not view.case)
+    render_opening(actor, zone=zone, case_id=view.case)

@@ -20,6 +20,7 @@ from dashboard.components import (
 from dashboard.components.escalation import summarize_turns
 from dashboard.components.triage_desk import Desk, is_blind, resume_lease
 from dashboard.components.triage_evidence import list_matches, list_reports, list_turns, tabulate_checks
+from dashboard.navigation import get_path
 from dashboard.text import inert
 from dashboard.theme import format_duration, format_time
 from incidents.alike import list_similar_decided
@@ -245,4 +246,12 @@ def _render_actions(desk: Desk, case: CaseView, *, shortcuts: bool, can_judge: b
                 args=(dialog,),
             )
         render_undo(desk, shortcuts=shortcuts)
+        if st.button(
+            "Incident",
+            key="triage_incident",
+            icon=":material/add_alert:",
+            type="tertiary",
+            help="More than one turn's problem: open an incident about it",
+        ):
+            st.switch_page(get_path("incidents"), query_params={"part": "Incidents", "case": case.case_id})
         triage_queue.render_notice(desk.notice())

@@ -168,10 +168,11 @@ def list_incidents(
         return [_view(session, row.number) for row in session.exec(query.order_by(*order))]
 
 
-def count_open(records: RecordStore, *, actor: Actor) -> int:
-    """Number of incidents that are not closed."""
+def count_unacknowledged(records: RecordStore, *, actor: Actor) -> int:
+    """Number of open incidents that nobody has taken up."""
     actor.require(Role.VIEWER)
-    query = select(sa.func.count()).select_from(Incident).where(Incident.state != IncidentState.CLOSED.value)
+    query = select(sa.func.count()).select_from(Incident)
+    query = query.where(Incident.state == IncidentState.NEW.value, col(Incident.acked_at).is_(None))
     with records.session() as session:
         return session.exec(query).one()
 

@@ -13,8 +13,11 @@ from test_pages import open_page, words
 from core.clock import now
 from dashboard.components.incident_detail import KEYS
 from dashboard.navigation import PAGES
-from incidents.people import Actor, Role
-from incidents.response.enums import IncidentAction, IncidentState, LinkKind, Severity
+from incidents.audit import change
+from incidents.enums import OpenedBy
+from incidents.filing import NewCase, add_cases, make_case_id
+from incidents.people import SYSTEM, Actor, Role
+from incidents.response.enums import IncidentAction, IncidentState, LinkKind, Severity, Source
 from incidents.response.states import list_steps
 from incidents.response.work import act, get_incident, open_incident
 from service.home import Home
@@ -56,6 +59,30 @@ def test_the_list_says_what_is_open_and_filters_it(sample_home: Home) -> None:
     app.button(key="incident_first").click().run()
     assert app.query_params["incident"] == "1"
     assert "nobody has taken it up" in words(app)
+
+
+def test_one_is_opened_by_hand(sample_home: Home) -> None:
+    app = open_section()
+    app.button(key="incident_new").click().run()
+    app.text_input(key="incident_open_title").set_value("Seen by hand")
+    app.button(key="incident_open_save").click().run()
+    assert not app.exception
+    life = get_incident(sample_home.records, 1, actor=LEA).life
+    assert (life.title, life.severity, life.source) == ("Seen by hand", Severity.MEDIUM, Source.HAND)
+    assert app.query_params["incident"] == "1"
+
+
+def test_one_is_opened_about_the_case_that_the_address_names(sample_home: Home) -> None:
+    case_id = make_case_id("r1-0")
+    with change(sample_home.records, actor=SYSTEM, at=now()) as current:
+        add_cases(current, [NewCase("r1-0", "c0", now(), OpenedBy.ESCALATION)], seen=1)
+        current.record("cases.open", "cases", {})
+    app = open_section(case=case_id)
+    app.text_input(key="incident_open_title").set_value("A pattern")
+    app.button(key="incident_open_save").click().run()
+    assert not app.exception
+    life = get_incident(sample_home.records, 1, actor=LEA).life
+    assert (life.source, life.linked(LinkKind.CASE)) == (Source.CASE, [case_id])
 
 
 def test_an_incident_goes_through_its_steps_on_the_page(sample_home: Home) -> None:

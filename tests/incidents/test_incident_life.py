@@ -31,7 +31,7 @@ from incidents.response.recurrence import reopen_recurring
 from incidents.response.states import FACTS, TRANSITIONS, find_rule, list_actions, list_steps
 from incidents.response.work import (
     act,
-    count_open,
+    count_unacknowledged,
     find_linked,
     get_incident,
     list_incidents,
@@ -333,14 +333,16 @@ def test_roles_versions_and_the_list(house: House) -> None:
         open_incident(house.records, actor=Actor("vic", Role.VIEWER), title="t", severity=Severity.LOW, at=T0)
     with pytest.raises(ConflictError):
         act(house.records, low, IncidentAction.NOTE, {"text": "x"}, actor=ANA, at=T0, version=7)
+    assert count_unacknowledged(house.records, actor=ANA) == 2
     go_through(house, low, IncidentAction.TRIAGE)
+    assert count_unacknowledged(house.records, actor=ANA) == 1
     assert [view.number for view in list_incidents(house.records, actor=ANA)] == [high, low]
     assert [view.number for view in list_incidents(house.records, actor=ANA, owner="some owner")] == [low]
     assert [view.number for view in list_incidents(house.records, actor=ANA, states=[IncidentState.NEW])] == [high]
     go_through(house, high, IncidentAction.DISMISS)
     assert [view.number for view in list_incidents(house.records, actor=ANA)] == [low, high]
     assert list_incidents(house.records, actor=ANA, least=Severity.CRITICAL) == []
-    assert count_open(house.records, actor=ANA) == 1
+    assert count_unacknowledged(house.records, actor=ANA) == 0
 
 
 def test_the_audit_names_the_act_and_holds_no_text(house: House) -> None:
