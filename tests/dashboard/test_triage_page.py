@@ -315,7 +315,8 @@ def test_turns_long_before_the_flagged_one_are_folded(home: Home) -> None:
     open_cases(home.records, home.events, settings=home.settings, actor=SYSTEM)
     page = open_page(case=make_case_id("r7"))
     assert "1 earlier turn" in [item.label for item in page.expander]
-    assert not open_page(case=make_case_id("r6")).expander
+    labels = [item.label for item in open_page(case=make_case_id("r6")).expander]
+    assert not [label for label in labels if "earlier" in label]
 
 
 def test_a_queue_is_chosen_by_its_link_and_serves_only_what_is_its(home: Home) -> None:
@@ -342,7 +343,7 @@ def test_a_link_to_a_queue_that_is_no_more_shows_everything(home: Home) -> None:
 def test_late_cases_are_counted_and_said(home: Home) -> None:
     with home.records.session() as session:
         for case in session.exec(select(Case)):
-            case.due_at = now() + timedelta(minutes={"r1": -90, "r2": 5, "r3": 90}[case.request_id])
+            case.due_at = now() + timedelta(minutes={"r1": -90, "r2": 5.9, "r3": 90.9}[case.request_id])
             session.add(case)
     page = open_page()
     words = " ".join(item.value for item in page.markdown)
@@ -350,7 +351,7 @@ def test_late_cases_are_counted_and_said(home: Home) -> None:
     assert "**1** near breach" in words
     page.segmented_control(key="triage_order").set_value("due")
     run(page)
-    assert page.dataframe[0].value["Service level"].to_list() == ["1 h 30 min late", "4 min left", "1 h 29 min left"]
+    assert page.dataframe[0].value["Service level"].to_list() == ["1 h 30 min late", "5 min left", "1 h 30 min left"]
 
 
 def test_a_case_is_put_off_and_handed_over(home: Home) -> None:

@@ -38,7 +38,6 @@ ROWS = {
     "funnel": {"layer", "reached", "triggered", "stopped", "unique_catches"},
     "overlap": {"first", "second", "evaluated", "first_triggered", "second_triggered", "both", "overlap"},
     "layers": {"layer", "turns", "added_p50_ms", "added_p95_ms", "failed", "failed_open", "failed_closed"},
-    "appeals": {"appealed", "decided", "upheld", "overturned", "overturn_rate"},
     "latency": {"p50_ms", "p95_ms", "p99_ms", "errors"},
     "thresholds": {"threshold", "triggers", "precision", "recall", "benign_blocked_rate", "unknown"},
     "frontier": {"point", "filter_name", "threshold", "arm", "benign_blocked_rate", "missed_harm_rate", "on_frontier"},
@@ -52,6 +51,7 @@ ROWS = {
     "agreement": {
         *("items", "raters", "percent_agreement", "krippendorff_alpha", "gwet_ac1", "cohen_kappa", "by_reviewer"),
     },
+    "appeals": {"appealed", "decided", "upheld", "overturned", "overturn_rate"},
     "transparency": {
         *("category", "turns", "automated_actions", "human_actions", "wrong_block_share", "user_reports", "appeals"),
         *("appeals_upheld", "appeals_overturned", "median_handling_s", "prevalence"),
