@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -51,7 +52,8 @@ def test_an_alert_is_taken_up_silenced_and_followed(alarmed: tuple[Server, str],
     server, alert = alarmed
     open_page(page, server, "incidents?actor=Ada")
     card = page.locator(f".st-key-alert_{alert}")
-    expect(card).to_contain_text("failed in 50.0% of 1,000; the limit is 2.0%", timeout=WAIT_MS)
+    # The home's own traffic may lie in the same hours.
+    expect(card).to_contain_text(re.compile(r"failed in (50|4\d)\.\d% of 1,0\d\d; the limit is 2\.0%"), timeout=WAIT_MS)
 
     page.locator(f".st-key-alert_ack_{alert} button:visible").first.click()
     expect(card).to_contain_text("taken up by Ada", timeout=WAIT_MS)

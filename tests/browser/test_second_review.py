@@ -96,10 +96,13 @@ def _sit_down(browser: Browser) -> Page:
 
 
 def _read(page: Page) -> dict[str, str]:
-    """What the page says about the case, but for who holds it until when and how the clock went on."""
+    """What the page says about the case, but for who holds it until when, how the clock went on, and what else was judged."""
     settle_drawing(page)
     texts = {name: page.locator(f".st-key-triage_{name}").inner_text() for name in PARTS}
-    return {name: re.sub(r"\d\d:\d\d(:\d\d)?|\d+ (s|min)\b|Saved as[^\n]*", "", text) for name, text in texts.items()}
+    return {
+        name: re.sub(r"\d\d:\d\d(:\d\d)?|\d+ (s|min)\b|\d+ other cases|Saved as[^\n]*", "", text)
+        for name, text in texts.items()
+    }
 
 
 def _get_case(page: Page) -> str:

@@ -102,7 +102,7 @@ def test_a_random_draw_is_found_by_its_stratum_and_never_by_what_the_filters_sai
     assert names(house, queue(stratum=["passed"])) == passed
     assert names(house, queue(stratum=["s1/passed"])) == passed
     assert names(house, queue(stratum=["s2/passed", "assed"])) == []
-    assert names(house, queue(stratum=["guard/triggered/guard_llm"])) == ["late", "t0"]
+    assert names(house, queue(stratum=["guard/triggered/block"])) == ["late", "t0"]
     # `late` was opened by the draw alone.
     assert names(house, queue(filter_name=["guard"])) == ["t0"]
     assert names(house, queue(category=["hate"])) == ["t0"]
