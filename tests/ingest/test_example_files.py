@@ -1,4 +1,9 @@
-"""Every example of the format reference: detected whatever its name, never ambiguous, read whole, with the counts made by hand."""
+"""Every example of the format reference: detected whatever its name, never ambiguous, read whole, with known counts.
+
+Where the counts come from: twelve formats repeat those of their own tests; for the thirteen of gateways, traces, rule engines and data
+sets the stored rows were read against the records; those of anthropic_messages, granite_guardian, openai_batch_output, prompt_guard,
+shieldgemma and vllm_guard_completion are what ingest gave, and pin it until somebody counts.
+"""
 
 from __future__ import annotations
 
