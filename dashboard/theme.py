@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
@@ -59,6 +59,8 @@ OUTCOME_TITLES: Mapping[str, str] = {
     "safe_completion": "safe completion",
     "human_escalation": "handed to a person",
 }
+BadgeColour = Literal["red", "orange", "green", "blue", "violet", "gray"]
+
 MISSING = "–"
 
 

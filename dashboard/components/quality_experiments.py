@@ -13,10 +13,10 @@ from dashboard.components.loading import loading
 from dashboard.components.workbench_proposals import describe_terms
 from dashboard.state import View
 from dashboard.text import inert, plain
-from dashboard.theme import MISSING, format_points, format_rate
+from dashboard.theme import MISSING, BadgeColour, format_points, format_rate
 from incidents.proposals import list_proposals
 
-_VERDICTS = {
+_VERDICTS: dict[str, tuple[str, BadgeColour]] = {
     "promote": ("Promote", "green"),
     "hold": ("Hold", "orange"),
     "reject": ("Reject", "red"),
@@ -58,7 +58,7 @@ def render_experiments(view: View) -> None:
 def _render_verdict(row: dict[str, Any], *, first: str) -> None:
     title, colour = _VERDICTS[row["verdict"]]
     with st.container(horizontal=True, vertical_alignment="center", key="experiment_verdict"):
-        st.badge(title, color=colour)  # type: ignore[arg-type]  # of the table above
+        st.badge(title, color=colour)
         st.markdown(
             f"**{inert(row['arm'])}** against **{inert(first)}**: {inert(row['decided_by'], limit=300)}",
             width="content",

@@ -15,13 +15,13 @@ from dashboard.components.loading import loading
 from dashboard.navigation import get_path
 from dashboard.state import View
 from dashboard.text import inert
-from dashboard.theme import format_count, format_interval, format_percent, format_points
+from dashboard.theme import BadgeColour, format_count, format_interval, format_percent, format_points
 from incidents.disagreements import draw_disagreements
 from metrics.query import Query
 
 REVIEWED_AT_ONCE = 50
 _DRAWN = "shadow.drawn"
-_VERDICTS = {
+_VERDICTS: dict[str, tuple[str, BadgeColour, str]] = {
     "promote": ("Promote", "green", "lies above one half: people side with the candidate"),
     "reject": ("Reject", "red", "lies below one half: people side with the live version"),
     "hold": ("Hold", "orange", "still contains one half: review more disagreements"),
@@ -51,7 +51,7 @@ def _render_comparison(place: int, row: dict[str, Any], query: Query) -> None:
         left, right = st.columns([4, 1], vertical_alignment="center")
         left.markdown(f"**{inert(row['candidate'])}** against **{inert(row['reference'])}**")
         with right:
-            st.badge(title, color=colour)  # type: ignore[arg-type]  # of the table above
+            st.badge(title, color=colour)
         st.markdown(_explain(row))
         table, numbers = st.columns([1, 1], gap="medium")
         with table:

@@ -13,7 +13,7 @@ from dashboard import data, state
 from dashboard.components.moves import render_moves
 from dashboard.components.workbench_evidence import Rule
 from dashboard.text import inert, plain
-from dashboard.theme import MISSING, format_count, format_interval, format_percent
+from dashboard.theme import MISSING, BadgeColour, format_count, format_interval, format_percent
 from incidents.proposals import add_proposal
 from metrics.query import Query
 from metrics.whatif import (
@@ -28,7 +28,7 @@ from metrics.whatif import (
 
 _CHECKED, _NOTICE = "workbench.checked", "workbench.notice"
 _KINDS = {ChangeKind.EXCLUSION: "Exclusion", ChangeKind.THRESHOLD: "Threshold"}
-VERDICTS = {
+VERDICTS: dict[CheckVerdict, tuple[str, BadgeColour, str]] = {
     CheckVerdict.SAFE: ("Safe on what is labelled", "green", ":material/check_circle:"),
     CheckVerdict.TOO_FEW_LABELS: ("Too few labels", "orange", ":material/help:"),
     CheckVerdict.LOSES_TRUE_POSITIVES: ("Loses true positives", "red", ":material/dangerous:"),
@@ -157,7 +157,7 @@ def render_check(change: FilterChange) -> None:
 def render_finding(checked: dict[str, Any], *, key: str) -> None:
     """Draws the numbers of a check, fresh or frozen; `key` tells one on the page from another."""
     title, colour, icon = VERDICTS[CheckVerdict(checked["verdict"])]
-    st.badge(title, color=colour, icon=icon)  # type: ignore[arg-type]  # of the table above
+    st.badge(title, color=colour, icon=icon)
     st.markdown(explain_check(checked))
     share = checked["wrong_share"]
     estimate = share["estimate"]

@@ -10,12 +10,12 @@ from dashboard import data, state
 from dashboard.components.workbench_change import VERDICTS, render_finding
 from dashboard.navigation import get_path
 from dashboard.text import inert
-from dashboard.theme import format_time
+from dashboard.theme import BadgeColour, format_time
 from incidents.enums import ProposalState
 from incidents.proposals import TRANSITIONS, ProposalView, decide_proposal, list_proposals
 from metrics.whatif import CheckVerdict
 
-COLOURS = {
+COLOURS: dict[ProposalState, BadgeColour] = {
     ProposalState.PROPOSED: "blue",
     ProposalState.TRIED: "violet",
     ProposalState.ACCEPTED: "green",
@@ -61,9 +61,9 @@ def _render_proposal(view: ProposalView) -> None:
     with st.container(border=True, key=f"proposal_{number}", gap="xsmall"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.markdown(f"**{number}**", width="content")
-            st.badge(view.state.title, color=COLOURS[view.state])  # type: ignore[arg-type]  # of the table above
+            st.badge(view.state.title, color=COLOURS[view.state])
             title, colour, _ = VERDICTS[CheckVerdict(view.checked["verdict"])]
-            st.badge(f"check: {title.lower()}", color=colour)  # type: ignore[arg-type]  # of the table above
+            st.badge(f"check: {title.lower()}", color=colour)
         st.markdown(describe_terms(view))
         st.caption(inert(view.reason, limit=300))
         for item in view.history:
