@@ -112,7 +112,7 @@ def format_points(value: float | None) -> str:
         return MISSING
     points = value * 100
     digits = 1 if abs(points) >= 0.1 or points == 0 else 2
-    return f"{points:+.{digits}f} pp"
+    return f"{points:+z.{digits}f} pp"
 
 
 def format_duration(seconds: float | None) -> str:

@@ -196,5 +196,5 @@ def _flatten(row: dict[str, Any]) -> dict[str, Any]:
     change = row["change"]
     if change is None or change["estimate"] is None:
         return {**shown, "change": None, "pairs": None, "p_value": None}
-    text = f"{change['estimate']:+.1%} ({change['low']:+.1%} to {change['high']:+.1%})"
+    text = f"{change['estimate']:+z.1%} ({change['low']:+z.1%} to {change['high']:+z.1%})"
     return {**shown, "change": text, "pairs": change["pairs"], "p_value": change["p_value"]}

@@ -43,7 +43,7 @@ def build_stress(rows: Sequence[Mapping[str, Any]], *, before: str, after: str |
     offset = alt.YOffset("run:N", sort=names)
     scale = alt.Scale(domain=names, range=[GREY, ACCENT][: len(names)])
     colour = alt.Color("run:N", scale=scale, legend=alt.Legend(title="Run", orient="top"), sort=names)
-    axis = alt.Axis(format=".0%")
+    axis = alt.Axis(format=".0%", tickCount=10)
     base = alt.Chart(frame)
     bars = base.mark_rule(strokeWidth=2).encode(
         y=y,

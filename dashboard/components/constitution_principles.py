@@ -26,6 +26,17 @@ from incidents.constitution.principles import (
 from incidents.people import Role
 
 NEW = "New principle"
+_COVERAGE_COLUMNS: dict[str, tuple[int, str | None]] = {
+    "Id": (85, None),
+    "Tests": (65, "Adversarial prompts that attack it"),
+    "Harmful": (75, "Harmful turns whose verdict by people cites it"),
+    "Broken": (70, "Answers that the critique model found in breach of it"),
+    "Waiting": (75, "Proposed revisions that wait for a person"),
+    "Verified": (75, "Critique-revision pairs that a person accepted or edited"),
+    "By people": (85, "Share of the proposed revisions on which a person has decided"),
+    "Coverage": (200, "What is missing behind the principle"),
+    "Principle": (760, None),
+}
 _FIELDS = ("id", "text", "rationale", "examples", "note")
 
 
@@ -67,8 +78,12 @@ def _render_coverage() -> None:
     st.dataframe(
         tabulate_coverage(rows),
         hide_index=True,
+        height="content",
         key="constitution_coverage",
-        column_config={"Principle": st.column_config.TextColumn(width="large")},
+        column_config={
+            name: st.column_config.Column(width=width, help=help_text)
+            for name, (width, help_text) in _COVERAGE_COLUMNS.items()
+        },
         alt="What stands behind each principle",
     )
 
@@ -79,13 +94,14 @@ def tabulate_coverage(rows: pl.DataFrame) -> pl.DataFrame:
     gap = pl.when(pl.col("gap") == "").then(pl.lit("✓ covered")).otherwise("✕ " + pl.col("gap"))
     return rows.select(
         pl.col("principle_id").map_elements(plain, return_dtype=pl.String).alias("Id"),
-        pl.col("text").map_elements(plain, return_dtype=pl.String).alias("Principle"),
-        pl.col("prompts").alias("Adversarial prompts"),
-        pl.col("violations").alias("Violations by verdict"),
-        pl.col("proposed_pairs").alias("Revisions waiting"),
-        pl.col("verified_pairs").alias("Verified pairs"),
-        share.alias("Verified by people"),
+        pl.col("prompts").alias("Tests"),
+        pl.col("violations").alias("Harmful"),
+        pl.col("model_violations").alias("Broken"),
+        pl.col("proposed_pairs").alias("Waiting"),
+        pl.col("verified_pairs").alias("Verified"),
+        share.alias("By people"),
         gap.alias("Coverage"),
+        pl.col("text").map_elements(plain, return_dtype=pl.String).alias("Principle"),
     )
 
 

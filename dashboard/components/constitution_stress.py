@@ -75,21 +75,18 @@ def _render_report(suite: str, before: str, after: str | None) -> None:
     report = build_stress_report(
         home.events, home.records, settings=home.settings, suite=suite, before=before, after=after
     )
-    chart, table = st.columns([2, 3], gap="medium")
-    with chart:
-        render_chart(build_stress(report.rows, before=before, after=after), key="stress_chart")
-    with table:
-        st.dataframe(
-            tabulate_report(report),
-            hide_index=True,
-            key="stress_table",
-            height="content",
-            alt="Violation rate of each principle before and after, with the paired change",
-        )
-        st.caption(
-            "An answer broke the principle when people's verdict says so; where nobody has judged, when the critique model "
-            "does. Changes are paired by prompt (Newcombe's interval, McNemar's exact test)."
-        )
+    render_chart(build_stress(report.rows, before=before, after=after), key="stress_chart")
+    st.dataframe(
+        tabulate_report(report),
+        hide_index=True,
+        key="stress_table",
+        height="content",
+        alt="Violation rate of each principle before and after, with the paired change",
+    )
+    st.caption(
+        "An answer broke the principle when people's verdict says so; where nobody has judged, when the critique model "
+        "does. Changes are paired by prompt (Newcombe's interval, McNemar's exact test)."
+    )
     st.markdown("**What the test leaves open**")
     gaps = tabulate_gaps(report)
     if gaps.is_empty():

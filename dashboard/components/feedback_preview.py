@@ -94,7 +94,7 @@ def render(preview: ExportPreview, *, is_revealed: bool, on_reveal: Callable[[],
     tiles = {
         "Rows": total,
         **{f"of which {name}": count for name, count in preview.counts.items()},
-        "Judged turns in the window": preview.judged,
+        "Judged turns": preview.judged,
         "Left out": sum(preview.refused.values()),
     }
     with st.container(key="feedback_numbers"):
@@ -103,15 +103,23 @@ def render(preview: ExportPreview, *, is_revealed: bool, on_reveal: Callable[[],
         column.metric(title, format_count(count), border=True)
     for note in preview.notes:
         st.caption(f":material/info: {inert(note, limit=300)}")
-    balance, refusals = st.columns([2, 3])
+    balance, leakage = st.columns(2)
     with balance:
         st.markdown("**Balance**")
+        table = tabulate_balance(preview.balance)
         st.dataframe(
-            tabulate_balance(preview.balance), hide_index=True, key="feedback_balance", alt="Rows of each kind by split"
+            table,
+            hide_index=True,
+            key="feedback_balance",
+            column_config={
+                name: st.column_config.NumberColumn(format="localized") for name in table.columns if name != "Kind"
+            },
+            alt="Rows of each kind by split",
         )
         if preview.weights:
             weights = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in preview.weights.items())
             st.caption(f"Suggested loss weights: {weights}.")
+    with leakage:
         st.markdown("**Leakage**")
         st.dataframe(
             tabulate_leakage(preview.leakage),
@@ -121,20 +129,27 @@ def render(preview: ExportPreview, *, is_revealed: bool, on_reveal: Callable[[],
             alt="What is torn between the parts of the set",
         )
         st.caption(describe_groups(preview.leakage))
-    with refusals:
-        st.markdown("**Left out, by reason**")
-        table = tabulate_refusals(preview.refused)
-        if table.is_empty():
-            st.caption("Nothing is left out.")
-        else:
-            st.dataframe(
-                table,
-                hide_index=True,
-                key="feedback_refusals",
-                column_config={"What that means": st.column_config.TextColumn(width="large")},
-                alt="Turns and rows left out, by reason",
-            )
+    _render_refusals(tabulate_refusals(preview.refused))
     _render_sample(preview, is_revealed=is_revealed, on_reveal=on_reveal)
+
+
+def _render_refusals(table: pl.DataFrame) -> None:
+    st.markdown("**Left out, by reason**")
+    if table.is_empty():
+        st.caption("Nothing is left out.")
+        return
+    st.dataframe(
+        table,
+        hide_index=True,
+        key="feedback_refusals",
+        height="content",
+        column_config={
+            "Left out because": st.column_config.TextColumn(width=200),
+            "Count": st.column_config.NumberColumn(width=70, format="localized"),
+            "What that means": st.column_config.TextColumn(width=600),
+        },
+        alt="Turns and rows left out, by reason",
+    )
 
 
 def _render_sample(preview: ExportPreview, *, is_revealed: bool, on_reveal: Callable[[], None]) -> None:

@@ -45,5 +45,5 @@ def _format_change(row: dict[str, float | None]) -> str:
     change, low, high = row["change"], row["low"], row["high"]
     if change is None or low is None or high is None:
         return "–"
-    text = f"{change * 100:+.2f} pp ({low * 100:+.2f} to {high * 100:+.2f})"
+    text = f"{change * 100:+z.2f} pp ({low * 100:+z.2f} to {high * 100:+z.2f})"
     return ("▲ " if change > 0 else "▼ " if change < 0 else "") + text.replace("-", "−")

@@ -19,6 +19,7 @@ COLUMNS: dict[str, pl.DataType] = {
     "text": pl.String(),
     "prompts": pl.Int64(),
     "violations": pl.Int64(),
+    "model_violations": pl.Int64(),
     "proposed_pairs": pl.Int64(),
     "verified_pairs": pl.Int64(),
     "human_verified": pl.Float64(),
@@ -30,8 +31,9 @@ def build_coverage(events: EventStore, records: RecordStore, *, settings: Settin
     """One row per principle, and per id that verdicts, prompts or critiques cite without it being listed.
 
     Returns:
-        Columns `COLUMNS`: adversarial prompts; harmful turns whose verdict by people cites it; critique-revision
-        pairs that wait for a person, and those that a person accepted or edited; share of the answers that the
+        Columns `COLUMNS`: adversarial prompts; harmful turns whose verdict by people cites it; answers that
+        the critique model found in breach of it; critique-revision pairs that wait for a person, and those that a
+        person accepted or edited; share of the answers that the
         critique model found in breach on which a person has decided (null without any); what is missing.
     """
     constitution = read_constitution(settings)
@@ -44,7 +46,8 @@ def build_coverage(events: EventStore, records: RecordStore, *, settings: Settin
     )
     rows: list[dict[str, Any]] = []
     for name in ids:
-        own = [item for item in critiques if item.principle_id == name and item.revision is not None]
+        cited = [item for item in critiques if item.principle_id == name]
+        own = [item for item in cited if item.revision is not None]
         decided = [item for item in own if item.state is not RevisionState.PROPOSED]
         verified = [item for item in decided if item.final is not None]
         row: dict[str, Any] = {
@@ -52,6 +55,7 @@ def build_coverage(events: EventStore, records: RecordStore, *, settings: Settin
             "text": texts.get(name, ""),
             "prompts": prompts.get(name, 0),
             "violations": violations.get(name, 0),
+            "model_violations": sum(item.is_violation is True for item in cited),
             "proposed_pairs": len(own) - len(decided),
             "verified_pairs": len(verified),
             "human_verified": len(decided) / len(own) if own else None,

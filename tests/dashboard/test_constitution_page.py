@@ -72,7 +72,7 @@ def table(app: AppTest, column: str) -> Any:
 def test_coverage_says_what_is_missing(filled: Home) -> None:
     rows = table(open_part("Principles"), "Coverage")
     assert list(rows["Id"]) == [f"F-{number}" for number in range(1, 11)]
-    assert set(rows["Adversarial prompts"]) == {6}
+    assert set(rows["Tests"]) == {6}
     assert "✕ revisions wait for a person" in set(rows["Coverage"])
 
 

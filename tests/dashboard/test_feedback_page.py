@@ -91,7 +91,7 @@ def test_an_empty_store_says_what_to_do(empty_home: Home) -> None:
 def test_the_preview_counts_rows_balance_and_refusals(judged_home: Home) -> None:
     page = open_page()
     shown = tiles(page)
-    assert (shown["Rows"], shown["Judged turns in the window"]) == ("20", "10")
+    assert (shown["Rows"], shown["Judged turns"]) == ("20", "10")
     assert int(shown["of which train"]) + int(shown["of which test"]) == 20
     assert not page.button(key="feedback_build").disabled
 

@@ -155,8 +155,10 @@ def test_suite_end_to_end_and_only_what_people_accept_becomes_a_verdict(home: Ho
         (accepted.request_id, accepted.revision, accepted.principle_id),
         (edited.request_id, "Better.", edited.principle_id),
     }
-    row = build_coverage(home.events, home.records, settings=home.settings).to_dicts()[0]
+    coverage = build_coverage(home.events, home.records, settings=home.settings)
+    row = coverage.to_dicts()[0]
     assert (row["principle_id"], row["prompts"], row["violations"], row["verified_pairs"]) == ("F-1", 6, 2, 2)
+    assert coverage["model_violations"].sum() == total["before"]["numerator"] + total["after"]["numerator"]
 
 
 def test_a_run_that_was_cut_off_goes_on_where_it_stopped(home: Home) -> None:
