@@ -29,6 +29,7 @@ def compute_coverage(backend: BaseBackend, query: Query) -> dict[str, int | floa
         0, named=True
     )
     count = checks["evaluated"] + checks["errors"] + checks["not_run"] + checks["undecided"] + checks["hits"]
+    due = count - checks["hits"]
     return {
         "turns": turns["turns"],
         "checks": count,
@@ -36,7 +37,7 @@ def compute_coverage(backend: BaseBackend, query: Query) -> dict[str, int | floa
         "not_run": checks["not_run"],
         "orphans": turns["orphans"],
         "rejected": _rejected(backend, window),
-        "evaluated_share": checks["evaluated"] / count if count else None,
+        "evaluated_share": checks["evaluated"] / due if due else None,
     }
 
 

@@ -24,7 +24,7 @@ def freshness(events: EventStore) -> pl.DataFrame:
     """One row per source, by name, with the columns `COLUMNS`.
 
     `format` is that of its newest ingest, `rejected` counts its open quarantine records, `evaluated_share` is
-    checks that decided / checks, null without checks.
+    checks that decided / checks, null without checks and for a log of hits only, which does not say how many there were.
     """
     backend = events.backend()
     ingests = backend.table("ingests")
@@ -47,7 +47,8 @@ def freshness(events: EventStore) -> pl.DataFrame:
     rows = rows.join(rejects, on="source", how="left", nulls_equal=True)
     rows = rows.with_columns(pl.col(*names, "rejected").fill_null(0))
     rows = rows.with_columns(checks=pl.sum_horizontal(names))
-    share = pl.when(pl.col("checks") > 0).then(pl.col("evaluated") / pl.col("checks"))
+    due = pl.col("checks") - pl.col("hits")
+    share = pl.when(due > 0).then(pl.col("evaluated") / due)
     return (
         rows.with_columns(evaluated_share=share)
         .sort("source", nulls_last=True)

@@ -93,7 +93,7 @@ def test_refusal__enforced_check_with_the_category_if_told(
     load_records(events, NAME, [stopped, passed], source="t", settings=settings)
     columns = "request_id, triggered, decision, enforced, mode, status, category_native, category"
     assert events.read(f"SELECT {columns} FROM checks").rows() == [
-        ("msg-1", True, "block", True, "enforce", "ok", native, category)
+        ("msg-1", True, "block", True, "enforce", "hit", native, category)
     ]
 
 
