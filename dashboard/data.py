@@ -172,11 +172,11 @@ def choose_period(view: View) -> Literal["hour", "day"]:
 
 
 def previous_label(view: View) -> str:
-    """What changes are measured against: `vs prior 24 h`; "" when there is nothing to compare with."""
+    """What changes are measured against: `prior 24 h`; "" when there is nothing to compare with."""
     window = resolve_window(view)
     if not view.compare or window.length is None or not is_comparable(window, oldest=read(lists.find_oldest_event)):
         return ""
-    return f"vs prior {format_window(window.length)}"
+    return f"prior {format_window(window.length)}"
 
 
 def is_comparable(window: Window, *, oldest: datetime | None) -> bool:

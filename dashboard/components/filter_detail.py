@@ -68,7 +68,7 @@ def _render_measures(query: Query) -> None:
     triggers = data.report("triggers", query).rows
     errors = data.report("errors", query).rows
     latency = data.report("latency", query).rows
-    columns = iter(st.columns(3 + len(MEASURES)))
+    columns = iter(st.columns(3 + len(MEASURES), gap="xsmall"))
     row = triggers.row(0, named=True) if triggers.height else None
     judged = errors.row(0, named=True) if errors.height else {}
     quantiles = latency.row(0, named=True) if latency.height else None

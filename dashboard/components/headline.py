@@ -61,9 +61,8 @@ def _keep_spaces(part: str | Name, text: str) -> str:
 
 
 def _render_finding(finding: Finding) -> None:
-    words, link = st.columns([6, 1], vertical_alignment="center", gap="small")
-    words.markdown(format_finding(finding))
-    with link:
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(format_finding(finding), width="stretch")
         if finding.alert_kind == "wrong_blocks":
             st.page_link(
                 get_path("quality"),

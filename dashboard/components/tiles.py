@@ -14,6 +14,8 @@ from dashboard.components.chart import render_chart
 from dashboard.components.coverage import WARN_BELOW, format_coverage
 from dashboard.theme import format_count, format_interval, format_percent
 
+_BASIS = "vs prior"
+
 
 @dataclass(frozen=True, slots=True)
 class Tile:
@@ -28,7 +30,7 @@ class Tile:
         page: Script of the drill-down, relative to the dashboard.
         link: What the drill-down shows.
         change: Difference to the window before; None = nothing to compare with.
-        change_basis: What it is compared with.
+        change_basis: What it is compared with: `prior 24 h`.
         tone: "inverse" where more is worse, "off" where neither is.
         mark: A small chart of the trend, or of the interval; None leaves its place empty.
         params: Query parameters of the drill-down.
@@ -58,8 +60,8 @@ def render_tiles(tiles: Sequence[Tile], *, evaluated_share: float | None) -> Non
                 tile.value,
                 delta=tile.change,
                 delta_color=tile.tone,
-                delta_description=tile.change_basis if tile.change else None,
-                help=tile.meaning,
+                delta_description=_BASIS if tile.change else None,
+                help=f"{tile.meaning}. The change is against the {tile.change_basis}." if tile.change else tile.meaning,
             )
             st.caption(tile.basis)
             if tile.mark is None:

@@ -37,8 +37,9 @@ def test_markers_that_would_write_over_each_other_become_one() -> None:
     hour = timedelta(hours=1)
     rows = mark((hour, "a", "change"), (2 * hour, "b", "alarm"), (3 * hour, "c", "change"), (10 * hour, "d", "change"))
     assert say(rows) == ["◆ a +2", "◆ d"]
-    (first, _second) = build_markers(rows, start=START, end=START + DAY, zone=ZONE)[0].data.to_dicts()
+    first, second = build_markers(rows, start=START, end=START + DAY, zone=ZONE)[0].data.to_dicts()
     assert (first["kind"], first["all"]) == ("alarm", "◆ a, ! b, ◆ c")
+    assert first["line"] != second["line"]
 
 
 def test_the_rate_chart_carries_markers_and_what_was_expected() -> None:
@@ -54,7 +55,7 @@ def test_the_rate_chart_carries_markers_and_what_was_expected() -> None:
         expected=expected,
     )
     spec = spec_of(chart)
-    assert len(spec["layer"]) == len(plain["layer"]) + 4  # type: ignore[arg-type]  # a spec is plain JSON
+    assert len(spec["layer"]) == len(plain["layer"]) + 5  # type: ignore[arg-type]  # a spec is plain JSON
     assert "expected from four weeks before" in spec["title"]["subtitle"]  # type: ignore[index]  # likewise
     assert "\\u202e" not in json.dumps(spec)
 
