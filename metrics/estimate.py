@@ -13,6 +13,9 @@ from scipy.special import betaincinv, ndtri
 
 Floats = NDArray[np.float64]
 
+MIN_CELL = 5
+"""People below which nothing is told about a group of them."""
+
 RATE = pl.Struct(
     {
         "estimate": pl.Float64,

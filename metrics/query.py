@@ -40,6 +40,8 @@ class Query:
         confidence: Level of the intervals.
         layers: Layers in cascade order.
         field: What of a vote `agreement` compares.
+        groups: Groups of reviewers, each a name and its members, within each of which `agreement` is measured; none = among
+            everybody. Members are for computing, never for showing.
         pair: Reference and candidate of `shadow`, each `filter_name@version` or a filter's name; None = what runs in
             shadow against what is enforced.
         budget: Largest benign-blocked rate (0..1) that `thresholds` may recommend; None = it recommends none.
@@ -53,6 +55,7 @@ class Query:
     confidence: float = 0.95
     layers: tuple[str, ...] = DEFAULT_LAYERS
     field: str = "harmful"
+    groups: tuple[tuple[str, tuple[str, ...]], ...] = ()
     pair: tuple[str, str] | None = None
     budget: float | None = None
 

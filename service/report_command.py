@@ -24,6 +24,12 @@ def print_report(
     until: UntilOption = None,
     filters: FilterOption = None,
     field: Annotated[str, typer.Option(help="agreement: harmful, category or severity.")] = "harmful",
+    groups: Annotated[
+        str | None,
+        typer.Option(
+            help="agreement: within each group of reviewers by what they declared: languages, regions or expertise."
+        ),
+    ] = None,
     pair: Annotated[
         tuple[str, str] | None, typer.Option(help="shadow: reference and candidate, each filter_name@version.")
     ] = None,
@@ -42,6 +48,7 @@ def print_report(
     """Prints one report's numbers with intervals and coverage. Example: weir report errors --by filter_name --json; weir report transparency --since 30d --csv dsa.csv --html dsa.html"""
     from dataclasses import replace
 
+    from incidents.judgement.profiles import group_reviewers
     from incidents.response.document import write_html
     from metrics import REPORTS
     from service.report_files import build_document, write_csv
@@ -50,6 +57,8 @@ def print_report(
     with opened_home(home) as opened:
         query = build_query(opened.settings, since=since, until=until, filters=filters, by=by)
         query = replace(query, field=field, pair=pair, budget=budget)
+        if groups is not None:
+            query = replace(query, groups=group_reviewers(opened.records, groups))
         result = run_home_report(opened, name, query, engine=_open(engine))
     document: Any = result.to_json()
     if csv is not None:

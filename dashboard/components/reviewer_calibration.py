@@ -18,6 +18,7 @@ from dashboard.theme import MISSING, format_count, format_time
 from incidents.judgement.calibration import RoundResult, compare_round, end_round, list_rounds, start_round
 from incidents.judgement.models import CalibrationRound
 from incidents.people import Actor, Role
+from metrics.reliability import Coefficient
 from service.home import Home
 
 _TOLD = "calibration_told"
@@ -84,15 +85,15 @@ def _render_result(result: RoundResult, home: Home) -> None:
         f"Began {format_time(result.started_at, zone, relative_to=now())}, {ended}. {format_count(result.people)} people "
         f"answered, {format_count(result.complete)} of them all {format_count(len(result.items))} cases."
     )
-    columns = st.columns(4)
     least = home.settings.statistics.min_sample
     tiles = [
         ("All agree", *describe_rate(result.all_agree, noun="cases", min_sample=least)),
-        ("Krippendorff's alpha", _format(result.alpha.estimate), _format_bounds(result)),
+        ("Krippendorff's alpha", _format(result.alpha.estimate), _format_bounds(result.alpha)),
+        ("Gwet's AC1", _format(result.ac1.estimate), _format_bounds(result.ac1)),
         ("As settled", *describe_rate(result.accuracy, noun="answers", min_sample=least)),
         ("Your own", *describe_rate(result.own_accuracy, noun="answers", min_sample=least)),
     ]
-    for column, (label, value, basis) in zip(columns, tiles, strict=True):
+    for column, (label, value, basis) in zip(st.columns(len(tiles)), tiles, strict=True):
         with column.container(border=True, gap="xsmall", height="stretch"):
             st.metric(label, value)
             st.caption(basis)
@@ -110,10 +111,10 @@ def _format(value: float) -> str:
     return MISSING if math.isnan(value) else f"{value:.3f}"
 
 
-def _format_bounds(result: RoundResult) -> str:
-    if math.isnan(result.alpha.low):
+def _format_bounds(measured: Coefficient) -> str:
+    if math.isnan(measured.low):
         return "too few different answers"
-    return f"{result.alpha.low:.3f} to {result.alpha.high:.3f}"
+    return f"{measured.low:.3f} to {measured.high:.3f}"
 
 
 def _start(home: Home, actor: Actor, title: str, count: int) -> None:

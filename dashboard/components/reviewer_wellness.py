@@ -12,7 +12,6 @@ from dashboard.state import View
 from dashboard.theme import MISSING, format_count
 from incidents.judgement.profiles import Declaration, declare, read_own, summarise_pool
 from incidents.judgement.wellness import (
-    MIN_CELL,
     NO_CATEGORY,
     Exposure,
     Masking,
@@ -26,6 +25,7 @@ from incidents.judgement.wellness import (
 )
 from incidents.people import Actor, Role
 from ingest.crosswalk import HAZARDS
+from metrics.estimate import MIN_CELL
 from service.home import Home
 
 TOLD_FROM_MIN = 15

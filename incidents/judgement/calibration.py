@@ -25,7 +25,7 @@ from incidents.people import Actor, Role
 from incidents.reviews import find_standing
 from metrics.consensus import ADJUDICATION
 from metrics.estimate import wilson
-from metrics.reliability import Alpha, estimate_alpha, gwet_ac1, percent_agreement
+from metrics.reliability import Coefficient, estimate_ac1, estimate_alpha, percent_agreement
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class RoundResult:
         items: The cases; those on which people differ most first.
         all_agree: Items on which all agree / items that two or more judged, as a rate record.
         alpha: Krippendorff's alpha with its interval; NaN where fewer than two values occur.
-        ac1: Gwet's AC1; NaN likewise.
+        ac1: Gwet's AC1 likewise.
         accuracy: Answers that say what was settled / answers on settled items, as a rate record.
         own_accuracy: The actor's own; shown to nobody else.
     """
@@ -70,8 +70,8 @@ class RoundResult:
     complete: int
     items: list[RoundItem]
     all_agree: dict[str, Any]
-    alpha: Alpha
-    ac1: float
+    alpha: Coefficient
+    ac1: Coefficient
     accuracy: dict[str, Any]
     own_accuracy: dict[str, Any]
 
@@ -173,7 +173,7 @@ def compare_round(records: RecordStore, round_id: str, *, actor: Actor, statisti
         items=sorted(items, key=lambda item: (-min(item.harmful, item.benign), -item.unsure, item.case_id)),
         all_agree=rates[0],
         alpha=estimate_alpha(counts, is_ordinal=False, confidence=statistics.confidence),
-        ac1=gwet_ac1(counts),
+        ac1=estimate_ac1(counts, confidence=statistics.confidence),
         accuracy=rates[1],
         own_accuracy=rates[2],
     )

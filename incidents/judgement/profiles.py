@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 
 from sqlmodel import select
@@ -13,8 +13,8 @@ from core.errors import UsageError
 from core.records import RecordStore
 from incidents.audit import change
 from incidents.judgement.models import Profile
-from incidents.judgement.wellness import MIN_CELL
 from incidents.people import Actor, Role
+from metrics.estimate import MIN_CELL
 
 _LIMIT = 20
 
@@ -32,6 +32,9 @@ class Declaration:
     languages: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()
     expertise: tuple[str, ...] = ()
+
+
+ATTRIBUTES = tuple(field.name for field in fields(Declaration))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +84,24 @@ def summarise_pool(records: RecordStore, *, actor: Actor) -> list[PoolShare]:
     return sorted(shares, key=lambda share: (share.attribute, -share.people, share.value))
 
 
-def group_reviewers(records: RecordStore, attribute: str) -> dict[str, tuple[str, ...]]:
-    """The people of each group of at least `MIN_CELL` that declared one value; for computing, never for showing."""
+def group_reviewers(records: RecordStore, attribute: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The people of each group of at least `MIN_CELL` that declared one value; for computing, never for showing.
+
+    Args:
+        records: The decision store.
+        attribute: One of `ATTRIBUTES`.
+
+    Returns:
+        Each value with its people, in order; somebody who declared several is in several.
+
+    Raises:
+        UsageError: People declare no such attribute.
+    """
+    if attribute not in ATTRIBUTES:
+        raise UsageError("Reviewers declare no such attribute", repr(attribute), f"Valid: {', '.join(ATTRIBUTES)}.")
     groups: dict[str, list[str]] = {}
     with records.session() as session:
         for row in session.exec(select(Profile).order_by(Profile.person)):
             for value in json.loads(row.body).get(attribute, []):
                 groups.setdefault(value, []).append(row.person)
-    return {value: tuple(people) for value, people in sorted(groups.items()) if len(people) >= MIN_CELL}
+    return tuple((value, tuple(people)) for value, people in sorted(groups.items()) if len(people) >= MIN_CELL)

@@ -27,9 +27,8 @@ from incidents.models import AuditEntry, Case
 from incidents.people import SYSTEM, Actor, Role
 from incidents.priority import SEVERITY
 from ingest.crosswalk import HAZARDS
+from metrics.estimate import MIN_CELL
 
-MIN_CELL = 5
-"""People below whom a figure about people is not told: it would be about somebody."""
 GRAVE = 3
 """Severity from which a case is interleaved with milder ones."""
 NO_CATEGORY = "none"

@@ -13,9 +13,10 @@ from dashboard.components.reviewer_wellness import tabulate_exposure
 from incidents.audit import change
 from incidents.cases import list_cases, open_cases, reveal_turn
 from incidents.judgement.profiles import Declaration, declare, read_own
-from incidents.judgement.wellness import MIN_CELL, Exposure, Masking, read_wishes
+from incidents.judgement.wellness import Exposure, Masking, read_wishes
 from incidents.people import SYSTEM, Actor, Role
 from ingest.load import load_records
+from metrics.estimate import MIN_CELL
 from service.home import Home
 
 FOLDER = Path(__file__).parents[2] / "dashboard" / "pages"

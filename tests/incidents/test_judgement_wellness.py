@@ -18,7 +18,6 @@ from incidents.cases import reveal_turn
 from incidents.judgement.profiles import Declaration, declare, group_reviewers, read_own, summarise_pool
 from incidents.judgement.serving import judge_item, skip_item, take_next
 from incidents.judgement.wellness import (
-    MIN_CELL,
     Masking,
     Wishes,
     compute_rest,
@@ -31,6 +30,7 @@ from incidents.judgement.wellness import (
 from incidents.models import AuditEntry
 from incidents.people import Actor, Role
 from incidents.reviews import VoteCreate
+from metrics.estimate import MIN_CELL
 
 FIRST_ONLY = ReviewSettings(double_share=0.0, audit_share=0.0, golden_share=0.0)
 PEOPLE = [Actor(f"p{number}", Role.REVIEWER) for number in range(MIN_CELL)]

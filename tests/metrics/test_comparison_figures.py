@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 from typing import Any
 
+import krippendorff
 import numpy as np
 import pytest
 from canonical_rows import START, add
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import cohen_kappa_score
 from statsmodels.stats.contingency_tables import mcnemar
 
 from core.errors import UsageError
 from core.events import EventStore
 from metrics import REPORTS
+from metrics.estimate import MIN_CELL
 from metrics.experiment import sequence_factor
 from metrics.query import Query
 from metrics.run import run_report
@@ -195,6 +199,59 @@ def test_agreement_by_hand(events: EventStore) -> None:
     assert run_report(events, "agreement", ALL).notes == ["1 votes are about turns that no log has: left out."]
     with pytest.raises(UsageError, match="Agreement"):
         rows_of(events, "agreement", Query(field="note"))
+
+
+def test_agreement_within_groups_of_reviewers_names_nobody(events: EventStore) -> None:
+    people = [f"p{number}" for number in range(MIN_CELL + 1)]
+    votes = [(f"r{turn}", who, turn % 2 == 0) for turn in range(8) for who in people]
+    votes += [(f"r{turn}", "stranger", turn % 2 == 1) for turn in range(8)]
+    add(
+        events,
+        turns=[{"request_id": f"r{turn}"} for turn in range(8)],
+        # One of the many shares no turn with others of the group.
+        labels=[{"request_id": name, "reviewer": who, "harmful": value} for name, who, value in votes],
+    )
+    groups = (("cy", tuple(people[:-1])), ("en", (*people, "stranger")), ("fr", (*people[:-2], "absent")))
+    rows = rows_of(events, "agreement", Query(groups=groups))
+    assert [(row["reviewer_group"], row["raters"], row["items"]) for row in rows] == [("cy", 5, 8), ("en", 7, 8)]
+    assert rows[0]["krippendorff_alpha"]["estimate"] == 1
+    assert rows[1]["krippendorff_alpha"]["estimate"] < 1
+    assert all(row["by_reviewer"] is None and row["by_pair"] is None for row in rows)
+    assert rows_of(events, "agreement", Query(groups=groups[2:])) == []
+
+
+def test_agreement_by_value_and_by_pair(events: EventStore) -> None:
+    votes = {"ann": "hhhhhppppvvv", "bob": "hhhhhppphvvv", "cy": "hhhhhhpppvvv"}
+    names = {"h": "hate", "p": "privacy", "v": "violence"}
+    add(
+        events,
+        turns=[{"request_id": f"r{turn}"} for turn in range(12)],
+        labels=[
+            {"request_id": f"r{turn}", "reviewer": who, "harmful": True, "category": names[letter]}
+            for who, letters in votes.items()
+            for turn, letter in enumerate(letters)
+        ],
+    )
+    (row,) = rows_of(events, "agreement", Query(field="category", min_sample=3))
+    found = {value["value"]: value for value in row["by_value"]}
+    assert {name: (value["agreement"]["numerator"], value["items"]) for name, value in found.items()} == {
+        "hate": (5, 7),
+        "privacy": (2, 4),
+        "violence": (3, 3),
+    }
+    against = np.array([[sum(letters[turn] == "h" for letters in votes.values())] for turn in range(12)])
+    expected = krippendorff.alpha(value_counts=np.hstack([against, 3 - against]), level_of_measurement="nominal")
+    assert found["hate"]["krippendorff_alpha"]["estimate"] == pytest.approx(expected)
+    assert found["violence"]["gwet_ac1"]["estimate"] == 1
+    kappas = {
+        (first, second): cohen_kappa_score(list(votes[first]), list(votes[second]))
+        for first, second in combinations(votes, 2)
+    }
+    assert {(pair["first"], pair["second"]): pair["kappa"]["estimate"] for pair in row["by_pair"]} == pytest.approx(
+        kappas
+    )
+    assert row["pairwise_kappa"]["estimate"] == pytest.approx(sum(kappas.values()) / 3)
+    assert row["cohen_kappa"] is None
 
 
 def test_transparency_by_hand(events: EventStore) -> None:

@@ -50,6 +50,15 @@ ROWS = {
     "experiment": {"turns", "intervention_rate", "difference", "sequential_low", "sequential_high", "srm_p_value"},
     "agreement": {
         *("items", "raters", "percent_agreement", "krippendorff_alpha", "gwet_ac1", "cohen_kappa", "by_reviewer"),
+        *(
+            "gwet_ac1_low",
+            "gwet_ac1_high",
+            "cohen_kappa_low",
+            "cohen_kappa_high",
+            "pairwise_kappa",
+            "by_value",
+            "by_pair",
+        ),
     },
     "appeals": {"appealed", "decided", "upheld", "overturned", "overturn_rate"},
     "transparency": {
