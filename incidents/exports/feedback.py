@@ -12,7 +12,6 @@ import polars as pl
 
 from core.events import EventStore
 from incidents.exports.exporter import RANKED, Exporter, Refusal, part
-from incidents.exports.guidelines import Guideline
 from incidents.exports.labelled import find_harmful_texts, read_filter_versions, read_labelled, read_reviewers
 from incidents.exports.leakage import Leakage, measure_leakage
 from incidents.exports.refusals import match_kinds, refuse_rows, refuse_turns
@@ -60,12 +59,12 @@ class Bindings:
     Attributes:
         earlier: Turns of the sets built so far, as `split.EARLIER`.
         held_rows: Names of the rows (`row_key`) that the set must not repeat; empty unless only new ones are asked for.
-        guidelines: Versions of the reviewers' guideline, oldest first.
+        guideline: Version of the reviewers' guideline in force; None before the first.
     """
 
     earlier: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=EARLIER))
     held_rows: pl.Series = field(default_factory=lambda: pl.Series(dtype=pl.String))
-    guidelines: tuple[Guideline, ...] = ()
+    guideline: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +213,6 @@ def compose(
         selected,
         include_contested=recipe.takes_contested,
         include_unresolved=exporter.has_soft_labels,
-        guidelines=bindings.guidelines,
     )
     built = exporter.build_rows(turns)
     order = labelled.select("request_id", _asked="prompt").with_row_index("_order")
@@ -249,7 +247,7 @@ def compose(
         filter_versions=versions.sort(versions.columns, nulls_last=True).to_dicts(),
         reviewers=sources.reviewers,
         leakage=leakage,
-        guideline=bindings.guidelines[-1].name if bindings.guidelines else None,
+        guideline=bindings.guideline,
     )
 
 

@@ -18,8 +18,8 @@ from core.errors import UsageError
 from core.records import RecordStore
 from incidents.audit import Change
 from incidents.exports.feedback import Bindings, FeedbackSet
-from incidents.exports.guidelines import read_guidelines
 from incidents.exports.split import EARLIER, hash_prompts, training_split
+from incidents.judgement.guidelines import find_guideline
 from incidents.models import ExportedRow, ExportRecord
 from incidents.people import Actor, Role
 
@@ -113,11 +113,11 @@ def read_bindings(records: RecordStore, *, name: str, new_since: int | None = No
             ExportRecord.name == name, ExportRecord.number <= (new_since or 0)
         )
         keys = session.exec(select(ExportedRow.row_key).where(col(ExportedRow.number).in_(of_format)).distinct()).all()
-        guidelines = read_guidelines(session)
+        guideline = find_guideline(session)
     return Bindings(
         earlier=pl.DataFrame(found, schema=EARLIER, orient="row"),
         held_rows=pl.Series(keys, dtype=pl.String).sort(),
-        guidelines=guidelines,
+        guideline=guideline,
     )
 
 

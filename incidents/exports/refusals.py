@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import polars as pl
 
 from incidents.exports.exporter import MESSAGES, RANKED, Exporter, Refusal, normalise, part
-from incidents.exports.guidelines import Guideline, find_stale
 from incidents.exports.personal_data import MASK, has_personal_data
 from incidents.exports.shapes import join_texts
 from incidents.near_duplicates import group_near_duplicates
@@ -17,7 +14,7 @@ MAX_ROW_CHARS = 100_000
 
 
 def refuse_turns(
-    turns: pl.DataFrame, *, include_contested: bool, include_unresolved: bool, guidelines: Sequence[Guideline]
+    turns: pl.DataFrame, *, include_contested: bool, include_unresolved: bool
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Judged turns that may become rows, and the refusals of the others.
 
@@ -25,14 +22,13 @@ def refuse_turns(
         turns: Columns of `labelled.read_labelled`.
         include_contested: Whether a majority suffices where reviewers disagree; an adjudication always does.
         include_unresolved: Whether turns are taken whose votes decide nothing: for rows that hold their distribution.
-        guidelines: Versions of the reviewers' guideline, oldest first.
     """
     reason = (
         pl.when(pl.col("harmful").is_null() & (not include_unresolved))
         .then(pl.lit(Refusal.UNRESOLVED.value))
         .when(pl.col("is_contested") & ~pl.col("is_adjudicated") & (not include_contested))
         .then(pl.lit(Refusal.CONTESTED.value))
-        .when((pl.col("is_stale") | find_stale(turns, guidelines)) & pl.col("good_origin").ne_missing(RANKED))
+        .when(pl.col("is_stale") & pl.col("good_origin").ne_missing(RANKED))
         .then(pl.lit(Refusal.STALE_POLICY.value))
         .otherwise(pl.col("prompt_problem"))
     )

@@ -58,7 +58,7 @@ def test_everybody_judges_the_set_and_compares(house: House) -> None:
     assert (seen.people, seen.complete, len(seen.items)) == (2, 2, 2)
     assert (seen.all_agree["numerator"], seen.all_agree["denominator"]) == (0, 2)
     assert seen.alpha.estimate < 0
-    assert not math.isnan(seen.ac1)
+    assert not math.isnan(seen.ac1.estimate)
     assert (seen.accuracy["numerator"], seen.accuracy["denominator"]) == (1, 2)
     end_round(house.records, round_id, actor=LEA, at=T0)
     own = compare_round(house.records, round_id, actor=FAY, statistics=statistics)

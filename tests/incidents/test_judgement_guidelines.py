@@ -82,7 +82,7 @@ def test_stale_turns_leave_exports_under_their_own_reason(house: House) -> None:
     label(house, "other", category="privacy")
     declare(house, "g-2", "hate")
     kept, refused = refuse_turns(
-        read_labelled(house.events, Query()), include_contested=False, include_unresolved=False, guidelines=()
+        read_labelled(house.events, Query()), include_contested=False, include_unresolved=False
     )
     assert kept["request_id"].to_list() == ["other"]
     assert refused.rows() == [("before", Refusal.STALE_POLICY.value)]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from core.events import EventStore
+from core.events import Connection, EventStore
 from core.settings import Settings
 from incidents.people import Actor, Role
 from ingest.load import load_records
@@ -69,6 +70,17 @@ class World:
             "harmful": harmful,
         } | facts
         return self._add("label_log", record)
+
+    def declare(self, *versions: tuple[str, list[str] | None], at: datetime = START) -> World:
+        """Versions of the guidelines, oldest first, each with the categories that it changed; None = all."""
+        rows = [(name, at, json.dumps(changed)) for name, changed in versions]
+
+        def work(connection: Connection) -> None:
+            for row in rows:
+                connection.execute("INSERT INTO guidelines SELECT count(*) + 1, ?, ?, ? FROM guidelines", row)
+
+        self.events.write(work)
+        return self
 
     def load(self) -> EventStore:
         """Stores everything collected since the last load."""

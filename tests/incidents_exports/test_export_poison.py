@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import polars as pl
 import pytest
-from export_world import SPLIT, World, open_world, question
+from export_world import SPLIT, START, World, open_world, question
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from incidents.exports import EXPORTS
 from incidents.exports.exporter import Exporter, Refusal
 from incidents.exports.feedback import Bindings, FeedbackSet, Recipe, Sources, compose, read_sources
-from incidents.exports.guidelines import Guideline
 from incidents.exports.personal_data import MASK
 from incidents.exports.split import EARLIER
 from incidents.exports.variants import choose_exporter, has_soft_labels, has_variants
+from metrics.consensus import consensus
 from metrics.query import Query
 
 Poison = Callable[[World, str], None]
-GUIDELINES = (Guideline("g-1", frozenset()), Guideline("g-2", frozenset({"hate"})))
+GUIDELINES: tuple[tuple[str, list[str] | None], ...] = (("g-1", []), ("g-2", ["hate"]))
 FIRED = {
     "triggered": True,
     "decision": "block",
@@ -164,7 +165,7 @@ def poisoned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sources]:
     add_healthy(world)
     for reason, (add, _) in POISONS.items():
         add(world, mark_of(reason))
-    yield read_sources(world.load(), Query())
+    yield read_sources(world.declare(*GUIDELINES).load(), Query())
     world.events.close()
 
 
@@ -172,12 +173,9 @@ def mark_of(reason: Refusal) -> str:
     return f"canary{reason.value.replace('_', '')}"
 
 
-BINDINGS = Bindings(guidelines=GUIDELINES)
-
-
 @pytest.mark.parametrize("exporter", FORMS, ids=lambda exporter: f"{exporter.key}-{exporter.variant}")
 def test_every_refusal_is_caused_and_counted(exporter: Exporter, poisoned: Sources) -> None:
-    feedback = compose(poisoned, Recipe(exporter, Query(), SPLIT, 0), bindings=BINDINGS)
+    feedback = compose(poisoned, Recipe(exporter, Query(), SPLIT, 0), bindings=Bindings())
     held, text = set(feedback.rows["request_id"]), written(feedback)
     for reason, (_, names) in POISONS.items():
         mark = mark_of(reason)
@@ -214,7 +212,7 @@ def test_poison_never_gets_through(data: st.DataObject, poisoned: Sources) -> No
         split=pl.lit("test"),
         is_held_out=pl.lit(value=True),
     )
-    bindings = Bindings(earlier=earlier.cast(dict(EARLIER)), guidelines=GUIDELINES)
+    bindings = Bindings(earlier=earlier.cast(dict(EARLIER)))
     exporter = data.draw(st.sampled_from(FORMS))
     feedback = compose(some, Recipe(exporter, Query(), SPLIT, data.draw(st.integers(0, 5))), bindings=bindings)
     poisoned_here = {mark_of(reason) for reason, (_, names) in POISONS.items() if exporter.key in names} & bad
@@ -225,7 +223,7 @@ def test_poison_never_gets_through(data: st.DataObject, poisoned: Sources) -> No
 
 def test_soft_labels_take_what_votes_leave_open(poisoned: Sources) -> None:
     exporter = choose_exporter("classifier", soft_labels=True)
-    feedback = compose(poisoned, Recipe(exporter, Query(), SPLIT, 0), bindings=BINDINGS)
+    feedback = compose(poisoned, Recipe(exporter, Query(), SPLIT, 0), bindings=Bindings())
     rows = {row["request_id"]: row["training"] for row in feedback.rows.to_dicts()}
     assert rows[mark_of(Refusal.UNRESOLVED)]["label"] == "unresolved"
     assert rows[mark_of(Refusal.UNRESOLVED)]["label_distribution"] == {"harmful": 0.5, "benign": 0.5, "unsure": 0.0}
@@ -249,17 +247,30 @@ def test_an_older_guideline_spares_what_it_did_not_change(world: World) -> None:
         world.turn(name).vote(name, True, guideline_version=version, category=category)
     world.turn("uncategorised").vote("uncategorised", False, guideline_version="g-1")
     world.turn("by filter").check("by filter", **FIRED).vote("by filter", False, guideline_version="g-1")
-    sources = read_sources(world.load(), Query())
+    of_hate = {**FIRED, "category": "hate"}
+    world.turn("of hate").check("of hate", **of_hate).vote("of hate", False, guideline_version="g-1")
+    world.turn("earlier").vote("earlier", True, category="hate")
+    world.load()
+    world.turn("later").vote("later", True, category="hate").load()
+    everything = {*votes, "uncategorised", "by filter", "of hate", "earlier", "later"}
 
-    def taken(*guidelines: Guideline) -> set[str]:
+    def agree() -> set[str]:
+        """Turns that a set takes; reports and pages take the same."""
         recipe = Recipe(EXPORTS["classifier"], Query(), SPLIT, 0)
-        return set(compose(sources, recipe, bindings=Bindings(guidelines=guidelines)).rows["request_id"])
+        rows = compose(read_sources(world.events, Query()), recipe, bindings=Bindings()).rows
+        taken = set(rows["request_id"])
+        assert taken == set(consensus(world.events.backend()).to_polars()["request_id"])
+        return taken
 
-    everything = {*votes, "uncategorised", "by filter"}
-    assert taken() == everything
-    assert taken(GUIDELINES[0]) == everything, "a version that changed nothing makes nothing stale"
-    assert taken(*GUIDELINES) == {"current", "untouched", "unversioned", "by filter"}
-    assert taken(*GUIDELINES, Guideline("g-3", None)) == set()
+    assert agree() == everything
+    world.declare(GUIDELINES[0])
+    assert agree() == everything, "a version that changed nothing makes nothing stale"
+    # Between the votes on the last two turns: which version somebody followed who named none, or an unknown one, its time tells.
+    between = START + timedelta(hours=1, minutes=world.count - 0.5)
+    world.declare(GUIDELINES[1], at=between)
+    assert agree() == everything - {"stale", "undeclared", "of hate", "earlier"}
+    world.declare(("g-3", None), at=between)
+    assert agree() == {"later"}, "what names an older version is older; what names none, by its time"
 
 
 @pytest.mark.parametrize(
