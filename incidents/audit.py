@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,9 +23,51 @@ from incidents.models import AuditEntry, Progress
 from incidents.people import Actor
 
 _HEAD = "audit"
-# SQLite lets waiting writers poll, and starves some when many wait; threads of one process queue here instead.
-_TURN = threading.Lock()
 _ORIGIN = "0" * 64
+_LOCK = sa.update(Progress).where(col(Progress.name) == _HEAD).values(position=Progress.position)
+_LAST = (
+    select(Progress.position, AuditEntry.digest)
+    .join(AuditEntry, col(AuditEntry.seq) == Progress.position, isouter=True)
+    .where(Progress.name == _HEAD)
+)
+_MOVE = sa.update(Progress).where(col(Progress.name) == _HEAD).values(position=sa.bindparam("head"))
+
+
+class _Queue:
+    """A lock that goes to whoever has waited longest.
+
+    SQLite lets waiting writers poll, and a plain lock goes to whoever asks at the right moment: both starve some when many
+    wait. Threads of one process queue here instead.
+    """
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._waiting: deque[threading.Lock] = deque()
+        self._is_taken = False
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Waits for one's turn and holds it."""
+        own = None
+        with self._guard:
+            if self._is_taken:
+                own = threading.Lock()
+                own.acquire()
+                self._waiting.append(own)
+            self._is_taken = True
+        if own is not None:
+            own.acquire()
+        try:
+            yield
+        finally:
+            with self._guard:
+                if self._waiting:
+                    self._waiting.popleft().release()
+                else:
+                    self._is_taken = False
+
+
+_QUEUE = _Queue()
 
 
 class Change:
@@ -36,47 +79,57 @@ class Change:
         at: When, naive UTC.
     """
 
-    def __init__(self, session: Session, actor: Actor, at: datetime) -> None:
+    def __init__(self, session: Session, actor: Actor, at: datetime, *, head: int, digest: str) -> None:
         self.session = session
         self.actor = actor
         self.at = at
-        self.is_recorded = False
+        self.is_kept = False
+        self.head = self._start = head
+        self._digest = digest
+
+    @property
+    def is_recorded(self) -> bool:
+        """An audit entry was appended."""
+        return self.head > self._start
 
     def keep(self) -> None:
         """Commits the transaction without an audit entry: for how far recurring work has come."""
-        self.is_recorded = True
+        self.is_kept = True
 
     def record(self, action: str, subject: str, detail: Mapping[str, object] | None = None) -> None:
         """Appends an audit entry. `detail` holds ids and counts, never logged text."""
-        head = self.session.exec(select(Progress).where(Progress.name == _HEAD)).one()
-        last = self.session.get(AuditEntry, head.position)
-        head.position += 1
+        self.head += 1
         entry = AuditEntry(
-            seq=head.position,
+            seq=self.head,
             at=self.at,
             actor=self.actor.name,
             role=self.actor.role.value,
             action=action,
             subject=subject,
             detail=json.dumps(detail or {}, sort_keys=True),
-            previous=last.digest if last else _ORIGIN,
+            previous=self._digest,
             digest="",
         )
-        entry.digest = compute_digest(entry)
+        entry.digest = self._digest = compute_digest(entry)
         self.session.add(entry)
-        self.session.flush()
-        self.is_recorded = True
 
 
 @contextmanager
 def change(records: RecordStore, *, actor: Actor, at: datetime) -> Iterator[Change]:
-    """A transaction that excludes every other change; it keeps nothing unless it recorded an audit entry or says so."""
-    with _TURN, records.session() as session:
+    """A transaction that excludes every other change; it keeps nothing unless it recorded an audit entry or says so.
+
+    Changes do not nest: a part of one takes the `Change`.
+    """
+    with _QUEUE.turn(), records.session() as session:
         # Writing the row takes the lock (of the file in SQLite, of the row elsewhere) before any reading.
-        session.exec(sa.update(Progress).where(col(Progress.name) == _HEAD).values(position=Progress.position))
-        current = Change(session, actor, at)
+        connection = session.connection()
+        connection.execute(_LOCK)
+        head, digest = connection.execute(_LAST).one()
+        current = Change(session, actor, at, head=head, digest=digest or _ORIGIN)
         yield current
-        if not current.is_recorded:
+        if current.is_recorded:
+            connection.execute(_MOVE, {"head": current.head})
+        elif not current.is_kept:
             session.rollback()
 
 

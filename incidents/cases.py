@@ -13,7 +13,7 @@ from core.clock import isoformat
 from core.errors import NotFoundError, UsageError
 from core.records import RecordStore
 from core.settings import QueueSettings
-from incidents.audit import change
+from incidents.audit import Change, change
 from incidents.enums import Action, CaseState, EscalationReason, OpenedBy
 from incidents.models import Case, CaseEvent
 from incidents.opening import open_cases
@@ -32,6 +32,7 @@ __all__ = [
     "get_case",
     "hand_over_case",
     "lease_case",
+    "lease_first",
     "lease_next",
     "list_cases",
     "list_colleagues",
@@ -127,35 +128,30 @@ def lease_next(
     avoid: Collection[str] = (),
     at: datetime,
 ) -> CaseView | None:
-    """Hands the actor the open case, without evidence, that comes next (`queues.find_next`); None when there is none.
-
-    A case is served once its evidence has been copied.
-
-    Args:
-        records: The decision store.
-        actor: Who will judge.
-        lease_s: Seconds until others may take it.
-        skip: Ids of cases not to serve.
-        queue: The queue; None = any.
-        soon: Until when a service level counts as nearly over (`queues.LATE_TURN`); None = none does.
-        avoid: Categories behind cases that are not to be served, whether the reviewer would see the category or not.
-        at: Now.
+    """Hands the actor the open case, without evidence, that comes next (`queues.find_next`, which explains the
+    arguments); None when there is none.
     """
     actor.require(Role.REVIEWER)
     with change(records, actor=actor, at=at) as current:
-        served = select(Case).where(
-            Case.state == CaseState.OPEN.value,
-            col(Case.evidence_ingest_id).is_not(None),
-            col(Case.case_id).not_in(list(skip)),
-            *(belongs_to(queue) if queue else ()),
-        )
-        if avoid:
-            served = served.where(sa.or_(col(Case.hazard).is_(None), col(Case.hazard).not_in(list(avoid))))
-        case = find_next(current.session, served, actor=actor, soon=soon, at=at)
-        if case is None:
-            return None
-        add_event(current, case, Action.LEASE, {"until": (at + timedelta(seconds=lease_s)).isoformat()})
-        return build_view(current.session, case, with_evidence=False)
+        return lease_first(current, lease_s=lease_s, skip=skip, queue=queue, soon=soon, avoid=avoid)
+
+
+def lease_first(
+    current: Change,
+    *,
+    lease_s: int,
+    skip: Collection[str],
+    queue: QueueSettings | None,
+    soon: datetime | None,
+    avoid: Collection[str],
+) -> CaseView | None:
+    """`lease_next` as a part of a larger change."""
+    session, at = current.session, current.at
+    case = find_next(session, current.actor.name, queue=queue, skip=skip, avoid=avoid, soon=soon, at=at)
+    if case is None:
+        return None
+    add_event(current, case, Action.LEASE, {"until": (at + timedelta(seconds=lease_s)).isoformat()})
+    return build_view(session, case, with_evidence=False)
 
 
 def lease_case(

@@ -30,8 +30,12 @@ class Case(Record, table=True):
 
     __tablename__ = "cases"
     __table_args__ = (
-        sa.Index("ix_cases_state_priority", "state", "priority"),
+        sa.Index(
+            "ix_cases_queue", "state", "priority", "opened_at", "case_id"
+        ),  # its migration has priority descending
         sa.Index("ix_cases_state_due_at", "state", "due_at"),
+        sa.Index("ix_cases_leased_by_until", "leased_by", "leased_until"),
+        sa.Index("ix_cases_assigned_to_until", "assigned_to", "assigned_until"),
     )
 
     case_id: str = Field(primary_key=True)
@@ -42,7 +46,7 @@ class Case(Record, table=True):
     opened_at: NaiveDatetime
     state: str
     version: int
-    leased_by: str | None = Field(default=None, index=True)
+    leased_by: str | None = None
     leased_until: NaiveDatetime | None = None
     acked_at: NaiveDatetime | None = None
     decided_at: NaiveDatetime | None = None
@@ -58,7 +62,7 @@ class Case(Record, table=True):
     seen_ingest_id: int = Field(sa_type=sa.BigInteger)
     evidence_ingest_id: int | None = Field(default=None, index=True, sa_type=sa.BigInteger)
     snoozed_until: NaiveDatetime | None = None
-    assigned_to: str | None = Field(default=None, index=True)
+    assigned_to: str | None = None
     assigned_until: NaiveDatetime | None = None
     due_at: NaiveDatetime | None = None
     doubt: float | None = None
@@ -74,7 +78,10 @@ class CaseEvent(Record, table=True):
     """One change of one case; `seq` equals the case's version after it."""
 
     __tablename__ = "case_events"
-    __table_args__ = (sa.UniqueConstraint("case_id", "seq"), sa.Index("ix_case_events_actor_action", "actor", "action"))
+    __table_args__ = (
+        sa.UniqueConstraint("case_id", "seq"),
+        sa.Index("ix_case_events_actor_action_case_id", "actor", "action", "case_id"),
+    )
 
     event_id: int | None = Field(default=None, primary_key=True)
     case_id: str = Field(foreign_key="cases.case_id")
@@ -358,43 +365,3 @@ class ExportedRow(Record, table=True):
     split: str
     is_held_out: bool
     row_key: str
-
-
-class RankingPrompt(Record, table=True):
-    """One prompt whose responses people rank."""
-
-    __tablename__ = "ranking_prompts"
-
-    ranking_set: str = Field(primary_key=True)
-    prompt_id: str = Field(primary_key=True)
-    request_id: str | None
-    prompt: str = Field(sa_type=sa.Text)
-    position: int
-    loaded_at: NaiveDatetime
-
-
-class RankingResponse(Record, table=True):
-    """One response to a prompt that people rank."""
-
-    __tablename__ = "ranking_responses"
-
-    ranking_set: str = Field(primary_key=True)
-    prompt_id: str = Field(primary_key=True)
-    response_id: str = Field(primary_key=True)
-    model: str | None
-    text: str = Field(sa_type=sa.Text)
-
-
-class Ranking(Record, table=True):
-    """One person's order of a prompt's responses; a later one of theirs counts in its place."""
-
-    __tablename__ = "rankings"
-    __table_args__ = (sa.Index("ix_rankings_ranking_set_prompt_id", "ranking_set", "prompt_id"),)
-
-    ranking_id: int | None = Field(default=None, primary_key=True)
-    ranking_set: str
-    prompt_id: str
-    rater: str
-    ranked_at: NaiveDatetime
-    ranks: str = Field(sa_type=sa.Text)
-    rationale: str = Field(sa_type=sa.Text)

@@ -79,9 +79,9 @@ def open_cases(records: RecordStore, events: EventStore, *, settings: Settings, 
     with records.session() as session:
         after = _get_cursor(session).position
     opened = 0
-    if upto > after:
+    span = {"after": after, "upto": upto}
+    if upto > after and _has_news(events, span):
         found = _find_new(events, settings=settings, after=after, upto=upto, at=at)
-        span = {"after": after, "upto": upto}
         touched = _find_touched(records, events, span)
         judged = _find_judged(events, span)
         with change(records, actor=actor, at=at) as current:
@@ -95,13 +95,19 @@ def open_cases(records: RecordStore, events: EventStore, *, settings: Settings, 
                 counts = {"opened": opened, "closed": closed, "touched": len(touched), "position": upto}
                 current.record("cases.open", _CURSOR, counts)
             else:
-                current.session.commit()  # a cursor that moved over nothing is no decision to audit
+                current.keep()  # a cursor that moved over nothing is no decision to audit
     copy_evidence(records, events, settings=settings, actor=actor)
     return opened
 
 
 def _get_cursor(session: Session) -> Progress:
     return session.exec(select(Progress).where(Progress.name == _CURSOR)).one()
+
+
+def _has_news(events: EventStore, span: dict[str, Any]) -> bool:
+    """Whether anything but copies of verdicts cast here arrived: those come every few seconds while people work."""
+    news = "SELECT count(*) > 0 FROM ingests WHERE ingest_id > $after AND ingest_id <= $upto AND source IS DISTINCT FROM $mirror"
+    return bool(events.read(news, span | {"mirror": MIRROR_SOURCE}).item())
 
 
 def _find_new(events: EventStore, *, settings: Settings, after: int, upto: int, at: datetime) -> list[NewCase]:

@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal, cast
+from functools import lru_cache
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from core.errors import UsageError
 from core.records import RecordStore
 from core.settings import EVERYTHING, CaseSettings, QueueSettings, Settings
 from incidents.enums import Action, CaseState, OpenedBy
+from incidents.judgement.models import Assignment
 from incidents.models import Case, CaseEvent, CaseFilter, Draw, Progress
 from incidents.people import Actor, Role
 
@@ -27,6 +30,8 @@ LATE_TURN = 5
 """Of so many cases served, one is the latest instead of the gravest."""
 
 _SERVED = "served"
+_TURN = sa.update(Progress).where(col(Progress.name) == _SERVED).values(position=Progress.position + 1)
+_TURNS = select(Progress.position).where(Progress.name == _SERVED)
 _ALL = QueueSettings.model_construct(name=EVERYTHING, title="Everything")
 _USUAL_SEVERITY = 2
 
@@ -108,7 +113,14 @@ def belongs_to(queue: QueueSettings) -> list[sa.ColumnElement[bool]]:
     return conditions
 
 
-def is_awake(at: datetime) -> sa.ColumnElement[bool]:
+def fits(queue: QueueSettings | None) -> list[sa.ColumnElement[bool]]:
+    """The conditions of a case that somebody who works on the queue, None = any, and is spared `:avoid` may be given."""
+    avoid = sa.bindparam("avoid", type_=sa.String(), expanding=True)
+    spared = sa.or_(col(Case.hazard).is_(None), col(Case.hazard).not_in(avoid))
+    return [spared, *(belongs_to(queue) if queue else ())]
+
+
+def is_awake(at: datetime | sa.BindParameter[datetime]) -> sa.ColumnElement[bool]:
     """Nobody put the case off beyond `at`."""
     return sa.or_(col(Case.snoozed_until).is_(None), col(Case.snoozed_until) <= at)
 
@@ -150,42 +162,94 @@ def count_queues(records: RecordStore, settings: Settings, *, actor: Actor, at: 
     return counts
 
 
-def find_next(session: Session, served: Any, *, actor: Actor, soon: datetime | None, at: datetime) -> Case | None:
-    """The case that the actor gets out of the open ones that the query `served` selects; None when there is none.
+def find_next(
+    session: Session,
+    reviewer: str,
+    *,
+    queue: QueueSettings | None,
+    skip: Collection[str],
+    avoid: Collection[str],
+    soon: datetime | None,
+    at: datetime,
+) -> Case | None:
+    """The open case that the reviewer gets; None when there is none.
 
-    First what the actor holds already, so that a closed browser loses nothing; then what a colleague handed over; then
-    the gravest, or in its turn the latest; what the actor skipped comes last.
+    First what they hold already, so that a closed browser loses nothing; then what a colleague handed over; then the
+    gravest, or in its turn the latest; what they skipped comes last. A case is served once its evidence has been
+    copied, and never to somebody whom it was put before as something else than a first review.
 
     Args:
         session: A change's session: the turn is counted.
-        served: The open cases that may be served.
-        actor: Who will judge.
-        soon: Until when a service level counts as nearly over; None = none does.
+        reviewer: Who will judge.
+        queue: The queue; None = any.
+        skip: Ids of cases not to serve.
+        avoid: Categories behind cases that are not to be served, whether the reviewer would see the category or not.
+        soon: Until when a service level counts as nearly over (`LATE_TURN`); None = none does.
         at: Now.
     """
-    by_priority = order_by("priority")
-    held = served.where(Case.leased_by == actor.name, col(Case.leased_until) > at)
-    if (case := session.exec(held.limit(1)).first()) is not None:
-        return cast("Case", case)
-    free = served.where(sa.or_(col(Case.leased_until).is_(None), col(Case.leased_until) <= at), is_awake(at))
-    handed = free.where(Case.assigned_to == actor.name, col(Case.assigned_until) > at).order_by(*by_priority)
-    is_kept = sa.and_(col(Case.assigned_until) > at, col(Case.assigned_to) != actor.name)
-    free = free.where(sa.or_(col(Case.assigned_until).is_(None), sa.not_(is_kept)))
-    skipped = select(CaseEvent.case_id).where(CaseEvent.actor == actor.name, CaseEvent.action == Action.SKIP.value)
-    fresh = free.where(col(Case.case_id).not_in(skipped))
-    queries = [handed, fresh.order_by(*by_priority), free.order_by(*by_priority)]
+    values = {"reviewer": reviewer, "skip": list(skip), "avoid": list(avoid), "soon": soon, "at": at}
+    found = _build_queries(queue)
+    queries = [found.held, found.handed, found.gravest, found.skipped]
     if soon is not None and _take_turn(session) % LATE_TURN == 0:
-        queries.insert(1, fresh.where(col(Case.due_at) <= soon).order_by(*order_by("due")))
-    found = (session.exec(query.limit(1)).first() for query in queries)
-    return next((case for case in found if case is not None), None)
+        queries.insert(2, found.latest)
+    cases = (session.exec(query, params=values).first() for query in queries)
+    return next((case for case in cases if case is not None), None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Queries:
+    """What `find_next` asks, in its order; each walks an index and stops at the first case that fits."""
+
+    held: SelectOfScalar[Case]
+    handed: SelectOfScalar[Case]
+    latest: SelectOfScalar[Case]
+    gravest: SelectOfScalar[Case]
+    skipped: SelectOfScalar[Case]
+
+
+# Building a query takes longer than running it.
+@lru_cache(maxsize=100)
+def _build_queries(queue: QueueSettings | None) -> _Queries:
+    reviewer, at = sa.bindparam("reviewer", type_=sa.String()), sa.bindparam("at", type_=sa.DateTime())
+    asked = sa.exists().where(col(Assignment.case_id) == Case.case_id, col(Assignment.reviewer) == reviewer)
+    served = select(Case).where(
+        Case.state == CaseState.OPEN.value,
+        col(Case.evidence_ingest_id).is_not(None),
+        col(Case.case_id).not_in(sa.bindparam("skip", expanding=True)),
+        ~asked,
+        *fits(queue),
+    )
+    free = served.where(
+        sa.or_(col(Case.leased_until).is_(None), col(Case.leased_until) <= at),
+        is_awake(at),
+    )
+    is_kept = sa.and_(col(Case.assigned_until) > at, col(Case.assigned_to) != reviewer)
+    anybodys = free.where(sa.or_(col(Case.assigned_until).is_(None), sa.not_(is_kept)))
+    skipped = sa.exists().where(
+        col(CaseEvent.case_id) == Case.case_id,
+        col(CaseEvent.actor) == reviewer,
+        col(CaseEvent.action) == Action.SKIP.value,
+    )
+    fresh = anybodys.where(~skipped)
+    by_priority = order_by("priority")
+    return _Queries(
+        held=served.where(col(Case.leased_by) == reviewer, col(Case.leased_until) > at).limit(1),
+        handed=free.where(col(Case.assigned_to) == reviewer, col(Case.assigned_until) > at)
+        .order_by(*by_priority)
+        .limit(1),
+        latest=fresh.where(col(Case.due_at) <= sa.bindparam("soon", type_=sa.DateTime()))
+        .order_by(*order_by("due"))
+        .limit(1),
+        gravest=fresh.order_by(*by_priority).limit(1),
+        skipped=anybodys.order_by(*by_priority).limit(1),
+    )
 
 
 def _take_turn(session: Session) -> int:
     """The number of this turn, 1 first."""
-    counter = session.exec(select(Progress).where(Progress.name == _SERVED)).one()
-    counter.position += 1
-    session.add(counter)
-    return counter.position
+    connection = session.connection()
+    connection.execute(_TURN)
+    return int(connection.execute(_TURNS).scalar_one())
 
 
 def compute_due(settings: CaseSettings, *, opened_at: datetime, severity: int | None) -> datetime:

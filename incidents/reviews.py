@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -11,7 +11,7 @@ from typing import Literal
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
-from core.clock import isoformat
+from core.clock import isoformat, now
 from core.errors import TransitionError, UsageError
 from core.events import EventStore
 from core.records import RecordStore
@@ -22,7 +22,7 @@ from incidents.judgement.disputes import note_dispute
 from incidents.judgement.guidelines import find_guideline
 from incidents.models import Case, Draw, Progress, Vote
 from incidents.opening import MIRROR_SOURCE
-from incidents.people import Actor, Role
+from incidents.people import SYSTEM, Actor, Role
 from incidents.views import CaseView, add_event, build_view, get_row, require_free
 from ingest.crosswalk import find_category
 from ingest.load import load_records
@@ -32,6 +32,7 @@ VoteKind = Literal["vote", "withdrawal", "restatement"]
 
 TEXT_LIMIT = 100_000
 _CURSOR = "mirror"
+_OF_CASE = select(Vote).where(Vote.case_id == sa.bindparam("case")).order_by(col(Vote.vote_id))
 _MIRROR_BATCH = 5000
 
 
@@ -83,7 +84,8 @@ class VoteCreate:
 
 
 def cast_vote(records: RecordStore, vote: VoteCreate, *, actor: Actor, at: datetime) -> CaseView:
-    """Adds the actor's verdict; an earlier one by the same person about the same thing counts no more.
+    """Adds the actor's verdict, and returns the case without evidence; an earlier one by the same person about the same
+    thing counts no more.
 
     Raises:
         NotFoundError: There is no such case.
@@ -112,9 +114,9 @@ def add_vote(
     session, actor = current.session, current.actor
     case = get_row(session, vote.case_id, version=vote.version)
     require_free(case, actor=actor.name, at=current.at)
+    votes = list_votes(session, case.case_id)
     if not selection and any(
-        earlier.reviewer == actor.name and earlier.selection == ADJUDICATION
-        for earlier in find_standing(list_votes(session, case.case_id))
+        earlier.reviewer == actor.name and earlier.selection == ADJUDICATION for earlier in find_standing(votes)
     ):
         raise TransitionError("You adjudicated this case", case.case_id, "Withdraw the adjudication first.")
     draw = None if selection else session.get(Draw, case.request_id)
@@ -124,7 +126,7 @@ def add_vote(
         conversation_id=case.conversation_id,
         filter_name=vote.filter_name,
         reviewer=actor.name,
-        voted_at=_next_moment(session, case.case_id, current.at),
+        voted_at=_next_moment(votes, current.at),
         kind="vote",
         harmful=vote.harmful,
         category=find_category(vote.category),
@@ -143,10 +145,10 @@ def add_vote(
     )
     session.add(row)
     session.flush()
-    _settle(session, case, at=current.at)
+    _settle(session, case, [*votes, row], at=current.at)
     action = Action.ADJUDICATE if selection else Action.VOTE
     add_event(current, case, action, {"vote_id": row.vote_id}, is_part=bulk_id is not None)
-    return build_view(session, case)
+    return build_view(session, case, with_evidence=False)
 
 
 def undo_vote(records: RecordStore, case_id: str, *, actor: Actor, at: datetime) -> CaseView:
@@ -171,11 +173,14 @@ def undo_vote(records: RecordStore, case_id: str, *, actor: Actor, at: datetime)
 def withdraw_vote(current: Change, case: Case, vote: Vote, *, is_part: bool = False) -> None:
     """Withdraws a standing verdict as a part of a larger change, which has the audit entry if `is_part`."""
     session = current.session
-    session.add(_follow(vote, "withdrawal", _next_moment(session, case.case_id, current.at)))
+    votes = list_votes(session, case.case_id)
+    withdrawal = _follow(vote, "withdrawal", _next_moment(votes, current.at))
+    session.add(withdrawal)
     session.flush()
-    _settle(session, case, at=current.at)
+    votes.append(withdrawal)
+    _settle(session, case, votes, at=current.at)
     action = Action.WITHDRAW
-    if case.state == CaseState.DECIDED.value and not find_standing(list_votes(session, case.case_id)):
+    if case.state == CaseState.DECIDED.value and not find_standing(votes):
         action = Action.RETURN if case.escalated_at else Action.REOPEN
     add_event(current, case, action, {"vote_id": vote.vote_id}, is_part=is_part)
 
@@ -186,19 +191,21 @@ def restate_votes(session: Session, case: Case, draw: Draw, *, at: datetime) -> 
     A draw from all turns may hit one that is judged already: its verdict is known and counts towards estimates from
     then on. The earlier rows stay as they are.
     """
-    standing = find_standing(list_votes(session, case.case_id))
+    votes = list_votes(session, case.case_id)
+    standing = find_standing(votes)
     for vote in standing:
-        repeated = _follow(vote, "restatement", _next_moment(session, case.case_id, at))
+        repeated = _follow(vote, "restatement", _next_moment(votes, at))
         repeated.selection, repeated.stratum = "sample", draw.stratum
         repeated.inclusion_probability = draw.inclusion_probability
         session.add(repeated)
         session.flush()
+        votes.append(repeated)
     return len(standing)
 
 
 def list_votes(session: Session, case_id: str) -> list[Vote]:
     """All votes on a case, oldest first, withdrawals and restatements included."""
-    return list(session.exec(select(Vote).where(Vote.case_id == case_id).order_by(col(Vote.vote_id))))
+    return list(session.exec(_OF_CASE, params={"case": case_id}))
 
 
 def find_standing(votes: Iterable[Vote]) -> list[Vote]:
@@ -229,8 +236,9 @@ def mirror_votes(records: RecordStore, events: EventStore, *, settings: Settings
             source=MIRROR_SOURCE,
             settings=settings,
         )
-        with records.session() as session:
-            session.exec(sa.update(Progress).where(col(Progress.name) == _CURSOR).values(position=votes[-1].vote_id))
+        with change(records, actor=SYSTEM, at=now()) as current:
+            current.session.get_one(Progress, _CURSOR).position = votes[-1].vote_id or position
+            current.keep()
         count += len(votes)
 
 
@@ -258,19 +266,19 @@ def build_label(vote: Vote) -> dict[str, object]:
     }
 
 
-def _settle(session: Session, case: Case, *, at: datetime) -> None:
-    """Writes what the standing verdicts about the turn add up to into the case, and notes where they differ.
+def _settle(session: Session, case: Case, votes: Sequence[Vote], *, at: datetime) -> None:
+    """Writes what the standing verdicts about the turn, of all `votes`, add up to into the case, and notes where they differ.
 
     An adjudication decides; without one the majority does, None for a tie.
     """
-    about_turn = [vote for vote in find_standing(list_votes(session, case.case_id)) if vote.filter_name is None]
+    about_turn = [vote for vote in find_standing(votes) if vote.filter_name is None]
+    note_dispute(session, case.case_id, about_turn, at=at)
     deciding = [vote for vote in about_turn if vote.selection == ADJUDICATION][-1:] or about_turn
     harmful = sum(vote.harmful is True for vote in deciding)
     benign = sum(vote.harmful is False for vote in deciding)
     case.harmful = None if harmful == benign else harmful > benign
     agreeing = [vote.category for vote in deciding if vote.category and vote.harmful == case.harmful]
     case.verdict_category = Counter(agreeing).most_common(1)[0][0] if agreeing else None
-    note_dispute(session, case.case_id, about_turn, at=at)
 
 
 def _follow(vote: Vote, kind: VoteKind, at: datetime) -> Vote:
@@ -301,7 +309,6 @@ def _follow(vote: Vote, kind: VoteKind, at: datetime) -> Vote:
     )
 
 
-def _next_moment(session: Session, case_id: str, at: datetime) -> datetime:
-    """`at`, or just after the case's last vote: the order of votes must survive equal or corrected clocks."""
-    last = session.exec(select(sa.func.max(Vote.voted_at)).where(Vote.case_id == case_id)).one()
-    return at if last is None else max(at, last + timedelta(microseconds=1))
+def _next_moment(votes: Sequence[Vote], at: datetime) -> datetime:
+    """`at`, or just after the last of a case's votes: their order must survive equal or corrected clocks."""
+    return max([at, *(vote.voted_at + timedelta(microseconds=1) for vote in votes)])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
+from math import ceil
 from random import Random
 
 import sqlalchemy as sa
+from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import Select, SelectOfScalar
 
@@ -19,7 +22,7 @@ from incidents.judgement.looks import find_waiting
 from incidents.judgement.models import Assignment, CalibrationItem, CalibrationRound, GoldenItem, SecondLook
 from incidents.models import Case, Vote
 from incidents.people import Role
-from incidents.queues import belongs_to, is_awake
+from incidents.queues import fits, is_awake
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class Waiting:
     """First reviews that wait.
 
     Attributes:
-        count: How many anybody may take.
+        count: How many anybody may take, counted as far as it matters.
         opened_at: When the one that would come next was opened; None without any.
     """
 
@@ -39,74 +42,102 @@ def choose_assignment(
     current: Change, settings: Settings, chance: Random, *, queue: QueueSettings | None, avoided: Collection[str]
 ) -> Assignment | None:
     """A new assignment for the actor, or None for a first review."""
-    session, name = current.session, current.actor.name
-    if _holds_first_review(session, name, current.at):
+    session = current.session
+    asked = _build_queries(queue, with_audits=current.actor.role in (Role.LEAD, Role.ADMIN))
+    values = {"reviewer": current.actor.name, "avoid": list(avoided), "at": current.at}
+    if session.exec(_HELD, params=values).first() is not None:
         return None
-    fitting = belongs_to(queue) if queue else []
-    if avoided:
-        spared = sa.or_(col(Case.hazard).is_(None), col(Case.hazard).not_in(list(avoided)))
-        fitting = [*fitting, spared]
-    item = session.exec(_query_rounds(name).where(*fitting).limit(1)).first()
+    item = session.exec(asked.rounds, params=values).first()
     if item is not None:
         round_id, case_id = item
-        return _assign(current, case_id, Purpose.CALIBRATION, _count_first(current, fitting), round_id=round_id)
-    with_audits = current.actor.role in (Role.LEAD, Role.ADMIN)
-    looks = list(session.exec(find_waiting(name, with_audits=with_audits, at=current.at).where(*fitting)))
-    golden = list(session.exec(_query_golden(name).where(*fitting)))
+        first = _count_first(session, asked, values, most=1)
+        return _assign(current, case_id, Purpose.CALIBRATION, first, round_id=round_id)
+    looks = session.exec(asked.looks, params=values).all()
+    is_golden = chance.random() < settings.review.golden_share
+    golden = session.exec(asked.golden, params=values).all() if is_golden else ()
     if not looks and not golden:
         return None
-    first = _count_first(current, fitting)
-    backlog = len(looks) + first.count
-    if golden and backlog and chance.random() < settings.review.golden_share:
-        return _assign(current, chance.choice(golden), Purpose.GOLDEN, first)
     share = 2 * (settings.review.double_share + settings.review.audit_share)
+    # More first reviews than this leave the chance of a second look at its least: they need not be counted.
+    first = _count_first(session, asked, values, most=ceil(len(looks) / share) + 1 if share else _ALL)
+    backlog = len(looks) + first.count
+    if golden and backlog:
+        return _assign(current, chance.choice(golden), Purpose.GOLDEN, first)
     if looks and (not first.count or chance.random() < max(len(looks) / backlog, share)):
         look = session.get_one(SecondLook, looks[0])
         return _assign(current, looks[0], Purpose(look.purpose), first)
     return None
 
 
-def _servable(reviewer: str) -> sa.ColumnElement[bool]:
-    """Settled cases that the person neither voted on nor was asked about."""
-    known = sa.or_(
-        sa.exists().where(col(Vote.case_id) == Case.case_id, col(Vote.reviewer) == reviewer),
-        sa.exists().where(col(Assignment.case_id) == Case.case_id, col(Assignment.reviewer) == reviewer),
+@dataclass(frozen=True, slots=True)
+class _Queries:
+    """What a choice asks about `:reviewer`, who is not given the categories `:avoid`, `:at` a moment."""
+
+    rounds: Select[str, str]
+    looks: SelectOfScalar[str]
+    golden: SelectOfScalar[str]
+    count: SelectOfScalar[int]
+    head: SelectOfScalar[datetime]
+
+
+_ALL = 1_000_000_000
+_HELD = (
+    select(Case.case_id)
+    .where(
+        Case.state == CaseState.OPEN.value,
+        Case.leased_by == sa.bindparam("reviewer"),
+        col(Case.leased_until) > sa.bindparam("at", type_=sa.DateTime()),
     )
-    is_settled = col(Case.state).in_([CaseState.DECIDED.value, CaseState.CLOSED.value])
-    return sa.and_(is_settled, col(Case.evidence_ingest_id).is_not(None), ~known)
+    .limit(1)
+)
 
 
-def _query_golden(reviewer: str) -> SelectOfScalar[str]:
-    return (
-        select(Case.case_id)
-        .join(GoldenItem, col(GoldenItem.case_id) == Case.case_id)
-        .where(_servable(reviewer), col(GoldenItem.retired_at).is_(None), GoldenItem.pinned_by != reviewer)
-        .order_by(col(Case.case_id))
-    )
+# Building a query takes longer than running it.
+@lru_cache(maxsize=200)
+def _build_queries(queue: QueueSettings | None, *, with_audits: bool) -> _Queries:
+    reviewer, at = sa.bindparam("reviewer", type_=sa.String()), sa.bindparam("at", type_=sa.DateTime())
+    fitting = fits(queue)
 
+    def is_servable(case_id: Mapped[str]) -> sa.ColumnElement[bool]:
+        """A settled case that the person neither voted on nor was asked about."""
+        voted = sa.exists().where(col(Vote.case_id) == case_id, col(Vote.reviewer) == reviewer)
+        asked = sa.exists().where(col(Assignment.case_id) == case_id, col(Assignment.reviewer) == reviewer)
+        is_settled = col(Case.state).in_([CaseState.DECIDED.value, CaseState.CLOSED.value])
+        has_evidence = col(Case.evidence_ingest_id).is_not(None)
+        return sa.and_(
+            ~voted, ~asked, sa.exists().where(col(Case.case_id) == case_id, is_settled, has_evidence, *fitting)
+        )
 
-def _query_rounds(reviewer: str) -> Select[str, str]:
-    return (
-        select(CalibrationItem.round_id, Case.case_id)
-        .join(Case, col(CalibrationItem.case_id) == Case.case_id)
-        .join(CalibrationRound, col(CalibrationRound.round_id) == CalibrationItem.round_id)
-        .where(_servable(reviewer), col(CalibrationRound.ended_at).is_(None))
-        .order_by(col(CalibrationRound.started_at), col(Case.case_id))
-    )
-
-
-def _count_first(current: Change, fitting: Sequence[sa.ColumnElement[bool]]) -> Waiting:
-    is_free = sa.or_(col(Case.leased_until).is_(None), col(Case.leased_until) <= current.at)
-    waits = sa.and_(
+    waits = (
         col(Case.state) == CaseState.OPEN.value,
         col(Case.evidence_ingest_id).is_not(None),
-        is_free,
-        is_awake(current.at),
+        sa.or_(col(Case.leased_until).is_(None), col(Case.leased_until) <= at),
+        is_awake(at),
         *fitting,
     )
-    head = select(Case.opened_at).where(waits).order_by(col(Case.priority).desc(), col(Case.opened_at)).limit(1)
-    count = current.session.exec(select(sa.func.count()).select_from(Case).where(waits)).one()
-    return Waiting(count, current.session.exec(head).first())
+    some = select(Case.case_id).where(*waits).limit(sa.bindparam("most", type_=sa.Integer()))
+    return _Queries(
+        rounds=select(CalibrationItem.round_id, CalibrationItem.case_id)
+        .join(CalibrationRound, col(CalibrationRound.round_id) == CalibrationItem.round_id)
+        .where(col(CalibrationRound.ended_at).is_(None), is_servable(col(CalibrationItem.case_id)))
+        .order_by(col(CalibrationRound.started_at), col(CalibrationItem.case_id))
+        .limit(1),
+        looks=find_waiting(with_audits=with_audits, conditions=fitting),
+        golden=select(GoldenItem.case_id)
+        .where(
+            col(GoldenItem.retired_at).is_(None),
+            col(GoldenItem.pinned_by) != reviewer,
+            is_servable(col(GoldenItem.case_id)),
+        )
+        .order_by(col(GoldenItem.case_id)),
+        count=select(sa.func.count()).select_from(some.subquery()),
+        head=select(Case.opened_at).where(*waits).order_by(col(Case.priority).desc(), col(Case.opened_at)).limit(1),
+    )
+
+
+def _count_first(session: Session, asked: _Queries, values: dict[str, object], *, most: int) -> Waiting:
+    count = session.exec(asked.count, params={**values, "most": most}).one()
+    return Waiting(count, session.exec(asked.head, params=values).first())
 
 
 def _assign(
@@ -125,10 +156,3 @@ def _assign(
     )
     current.session.add(assignment)
     return assignment
-
-
-def _holds_first_review(session: Session, reviewer: str, at: datetime) -> bool:
-    held = select(Case.case_id).where(
-        Case.state == CaseState.OPEN.value, Case.leased_by == reviewer, col(Case.leased_until) > at
-    )
-    return session.exec(held.limit(1)).first() is not None

@@ -23,6 +23,7 @@ from ingest.crosswalk import HAZARDS
 from metrics.stale import EVERY_CATEGORY, read_categories
 
 _SOURCE = "weir-guidelines"
+_IN_FORCE = select(GuidelineVersion.name).order_by(col(GuidelineVersion.position).desc()).limit(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class ContestedGroup:
 
 def find_guideline(session: Session) -> str | None:
     """Name of the version in force; None before the first was declared."""
-    return session.exec(select(GuidelineVersion.name).order_by(col(GuidelineVersion.position).desc()).limit(1)).first()
+    return session.exec(_IN_FORCE).first()
 
 
 def declare_version(

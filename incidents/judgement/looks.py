@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Collection
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -24,6 +25,15 @@ from incidents.reviews import find_standing, list_votes
 _CURSOR = "second_looks"
 _SALT = "second_looks"
 _SCALE = float(1 << 64)
+_FRESH = (
+    select(Vote.vote_id, Vote.case_id, Vote.request_id)
+    .where(
+        col(Vote.vote_id) > select(Progress.position).where(Progress.name == _CURSOR).scalar_subquery(),
+        col(Vote.filter_name).is_(None),
+    )
+    .order_by(col(Vote.vote_id))
+)
+_MOVE = sa.update(Progress).where(col(Progress.name) == _CURSOR).values(position=sa.bindparam("newest"))
 
 
 def choose_purpose(request_id: str, *, salt: str, settings: ReviewSettings) -> Purpose | None:
@@ -42,12 +52,9 @@ def plan_looks(session: Session, *, settings: ReviewSettings, at: datetime) -> i
     Returns:
         Number of cases that were chosen.
     """
-    head = session.exec(select(Progress).where(Progress.name == _CURSOR)).one()
-    fresh = session.exec(
-        select(Vote.vote_id, Vote.case_id, Vote.request_id)
-        .where(col(Vote.vote_id) > head.position, col(Vote.filter_name).is_(None))
-        .order_by(col(Vote.vote_id))
-    ).all()
+    fresh = session.connection().execute(_FRESH).all()
+    if not fresh:
+        return 0
     salt = _get_salt(session)
     added = 0
     for case_id, request_id in {case_id: request_id for _, case_id, request_id in fresh}.items():
@@ -59,41 +66,39 @@ def plan_looks(session: Session, *, settings: ReviewSettings, at: datetime) -> i
         if look is not None:
             look.is_done = len({vote.reviewer for vote in find_standing(list_votes(session, case_id))}) > 1
             session.add(look)
-    if fresh:
-        head.position = fresh[-1][0] or head.position
-        session.flush()
+    session.connection().execute(_MOVE, {"newest": fresh[-1][0]})
+    session.flush()
     return added
 
 
-def find_waiting(reviewer: str, *, with_audits: bool, at: datetime) -> SelectOfScalar[str]:
-    """The ids of cases that this person may be asked to judge again at `at`, oldest choice first.
+def find_waiting(*, with_audits: bool, conditions: Collection[sa.ColumnElement[bool]] = ()) -> SelectOfScalar[str]:
+    """The ids of cases that meet `conditions` and that `:reviewer` may be asked to judge again `:at` a moment, oldest
+    choice first.
 
     Never one that they voted on or were asked about before, and none that somebody else has at hand.
     """
+    reviewer = sa.bindparam("reviewer", type_=sa.String())
+    purposes = [Purpose.SECOND.value, *([Purpose.AUDIT.value] if with_audits else [])]
     taken = sa.exists().where(
-        col(Assignment.case_id) == Case.case_id,
+        col(Assignment.case_id) == SecondLook.case_id,
         sa.or_(
             col(Assignment.reviewer) == reviewer,
             sa.and_(
                 col(Assignment.state) == AssignmentState.HELD.value,
-                col(Assignment.leased_until) > at,
+                col(Assignment.leased_until) > sa.bindparam("at", type_=sa.DateTime()),
                 col(Assignment.purpose).in_([Purpose.SECOND.value, Purpose.AUDIT.value]),
             ),
         ),
     )
-    own = sa.exists().where(col(Vote.case_id) == Case.case_id, col(Vote.reviewer) == reviewer)
-    purposes = [Purpose.SECOND.value, *([Purpose.AUDIT.value] if with_audits else [])]
+    own = sa.exists().where(col(Vote.case_id) == SecondLook.case_id, col(Vote.reviewer) == reviewer)
+    # As a subquery, so that the few that wait are asked for their cases, not all decided cases whether they wait.
+    is_decided = sa.exists().where(
+        col(Case.case_id) == col(SecondLook.case_id), col(Case.state) == CaseState.DECIDED.value, *conditions
+    )
     return (
-        select(Case.case_id)
-        .join(SecondLook, col(SecondLook.case_id) == Case.case_id)
-        .where(
-            col(SecondLook.is_done).is_(False),
-            col(SecondLook.purpose).in_(purposes),
-            col(Case.state) == CaseState.DECIDED.value,
-            ~taken,
-            ~own,
-        )
-        .order_by(col(SecondLook.chosen_at), col(Case.case_id))
+        select(SecondLook.case_id)
+        .where(col(SecondLook.is_done).is_(False), col(SecondLook.purpose).in_(purposes), ~taken, ~own, is_decided)
+        .order_by(col(SecondLook.chosen_at), col(SecondLook.case_id))
     )
 
 

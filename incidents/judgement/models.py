@@ -33,11 +33,14 @@ class Assignment(Record, table=True):
     """A case that was put before a person for another purpose than its first review: once, and never again."""
 
     __tablename__ = "assignments"
-    __table_args__ = (sa.UniqueConstraint("case_id", "reviewer"),)
+    __table_args__ = (
+        sa.UniqueConstraint("case_id", "reviewer"),
+        sa.Index("ix_assignments_reviewer_state", "reviewer", "state"),
+    )
 
     assignment_id: int | None = Field(default=None, primary_key=True)
     case_id: str = Field(foreign_key="cases.case_id")
-    reviewer: str = Field(index=True)
+    reviewer: str
     purpose: str
     round_id: str | None = None
     served_at: NaiveDatetime

@@ -19,14 +19,12 @@ def count_offers(records: RecordStore, settings: Settings, *, actor: Actor, at: 
     """`queues.count_queues`, the cases that the actor is to judge once more among the waiting."""
     counts = count_queues(records, settings, actor=actor, at=at)
     with_audits = actor.role in (Role.LEAD, Role.ADMIN)
-    looks = find_waiting(actor.name, with_audits=with_audits, at=at).order_by(None)
+    values = {"reviewer": actor.name, "at": at}
+    extra = []
     with records.session() as session:
-        extra = [
-            session.execute(
-                sa.select(sa.func.count()).select_from(looks.where(*belongs_to(queue)).subquery())
-            ).scalar_one()
-            for queue in list_queues(settings)
-        ]
+        for queue in list_queues(settings):
+            looks = find_waiting(with_audits=with_audits, conditions=belongs_to(queue)).order_by(None).subquery()
+            extra.append(session.execute(sa.select(sa.func.count()).select_from(looks), values).scalar_one())
     return [replace(count, waiting=count.waiting + more) for count, more in zip(counts, extra, strict=True)]
 
 

@@ -8,11 +8,13 @@ their own, shown as a first review would be. A page calls the functions here ins
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from random import Random
 
+import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from core.errors import ConflictError
@@ -24,7 +26,7 @@ from incidents.cases import (
     get_case,
     hand_over_case,
     lease_case,
-    lease_next,
+    lease_first,
     release_case,
     skip_case,
     snooze_case,
@@ -39,56 +41,22 @@ from incidents.judgement.wellness import is_due_for_mild, list_avoided, list_gra
 from incidents.models import Case
 from incidents.people import Actor, Role
 from incidents.queues import find_soon
-from incidents.reviews import VoteCreate, add_vote, cast_vote, undo_vote
+from incidents.reviews import VoteCreate, add_vote, undo_vote
 from incidents.views import CaseView, add_event, build_view, get_row
 
 ANSWERED = (Purpose.GOLDEN, Purpose.CALIBRATION)
 """Purposes whose verdict is an answer about the reviewer, never a label."""
 
-Take = Callable[[Collection[str], Collection[str]], CaseView | None]
-"""Leases the next first review: called with ids of cases and with categories that are not to be served."""
-
-
-def serve_next(
-    records: RecordStore,
-    *,
-    actor: Actor,
-    settings: Settings,
-    at: datetime,
-    take: Take,
-    queue: QueueSettings | None = None,
-    random: Random | None = None,
-) -> CaseView | None:
-    """Gives the actor what to judge next, without evidence; None when nothing waits.
-
-    What they hold comes first, so that a closed browser loses nothing. Items of a running calibration round follow.
-    Nothing of a category comes that the actor opted out of or has met enough of; after many grave cases a milder one does.
-    Otherwise a golden item comes at the rate of `review.golden_share`, a second look as often as both queues are emptied
-    together and at least twice as often as new ones arise, and a first review in all other cases.
-
-    Args:
-        records: The decision store.
-        actor: Who will judge.
-        settings: Shares, and the length of a lease.
-        at: Now.
-        take: Leases a first review.
-        queue: The queue that the actor works on, to which what looks like a first review belongs too; None = any.
-        random: Source of chance; the system's by default, so that nobody can foretell it.
-    """
-    actor.require(Role.REVIEWER)
-    chance = random or secrets.SystemRandom()
-    with change(records, actor=actor, at=at) as current:
-        plan_looks(current.session, settings=settings.review, at=at)
-        current.keep()
-        avoided = list_avoided(current.session, actor.name, settings=settings.wellness, at=at)
-        is_mild_due = is_due_for_mild(current.session, actor.name, settings=settings.wellness, at=at)
-        found = _find_held(current.session, actor.name, at) or choose_assignment(
-            current, settings, chance, queue=queue, avoided=avoided
-        )
-        if found is not None:
-            return replace(_lease(current, found, settings.cases.lease_s), evidence={})
-        asked = _list_asked(current.session, actor.name)
-    return (take(asked, avoided | list_grave()) if is_mild_due else None) or take(asked, avoided)
+_OF_CASE = select(Assignment).where(
+    Assignment.case_id == sa.bindparam("case"),
+    Assignment.reviewer == sa.bindparam("reviewer"),
+    Assignment.state == sa.bindparam("state"),
+)
+_HELD = (
+    select(Assignment)
+    .where(Assignment.reviewer == sa.bindparam("reviewer"), Assignment.state == AssignmentState.HELD.value)
+    .order_by(col(Assignment.served_at))
+)
 
 
 def take_next(
@@ -99,22 +67,46 @@ def take_next(
     at: datetime,
     skip: Collection[str] = (),
     queue: QueueSettings | None = None,
+    random: Random | None = None,
 ) -> CaseView | None:
-    """`serve_next` with first reviews from `queue`, None = any; `skip` holds ids of cases that are not to be served."""
+    """Gives the actor what to judge next, without evidence; None when nothing waits.
 
-    def take(asked: Collection[str], avoid: Collection[str]) -> CaseView | None:
-        return lease_next(
-            records,
-            actor=actor,
+    What they hold comes first, so that a closed browser loses nothing. Items of a running calibration round follow.
+    Nothing of a category comes that the actor opted out of or has met enough of; after many grave cases a milder one does.
+    Otherwise a golden item comes at the rate of `review.golden_share`, a second look as often as both queues are emptied
+    together and at least twice as often as new ones arise, and a first review (`queues.find_next`) in all other cases.
+
+    Args:
+        records: The decision store.
+        actor: Who will judge.
+        settings: Shares, and the length of a lease.
+        at: Now.
+        skip: Ids of cases that are not to be served as a first review.
+        queue: The queue that the actor works on, to which what looks like a first review belongs too; None = any.
+        random: Source of chance; the system's by default, so that nobody can foretell it.
+    """
+    actor.require(Role.REVIEWER)
+    chance = random or secrets.SystemRandom()
+    with change(records, actor=actor, at=at) as current:
+        session = current.session
+        plan_looks(session, settings=settings.review, at=at)
+        current.keep()
+        avoided = list_avoided(session, actor.name, settings=settings.wellness, at=at)
+        found = _find_held(session, actor.name, at) or choose_assignment(
+            current, settings, chance, queue=queue, avoided=avoided
+        )
+        if found is not None:
+            return replace(_lease(current, found, settings.cases.lease_s), evidence={})
+        first = partial(
+            lease_first,
+            current,
             lease_s=settings.cases.lease_s,
-            skip=(*skip, *asked),
-            avoid=avoid,
+            skip=skip,
             queue=queue,
             soon=find_soon(settings.cases, at),
-            at=at,
         )
-
-    return serve_next(records, actor=actor, settings=settings, at=at, queue=queue, take=take)
+        is_mild_due = is_due_for_mild(session, actor.name, settings=settings.wellness, at=at)
+        return (first(avoid=avoided | list_grave()) if is_mild_due else None) or first(avoid=avoided)
 
 
 def get_item(records: RecordStore, case_id: str, *, actor: Actor) -> CaseView:
@@ -148,10 +140,10 @@ def judge_item(records: RecordStore, vote: VoteCreate, *, actor: Actor, at: date
     Raises:
         ConflictError, TransitionError: As `incidents.reviews.cast_vote`.
     """
-    if _find_assignment(records, vote.case_id, actor.name) is None:
-        return cast_vote(records, vote, actor=actor, at=at)
     with change(records, actor=actor, at=at) as current:
-        assignment = _get_held(current.session, vote.case_id, actor.name)
+        assignment = _query(current.session, vote.case_id, actor.name, AssignmentState.HELD)
+        if assignment is None:
+            return add_vote(current, vote)
         if not _is_wanted(current.session, assignment, at):
             raise ConflictError("Your time for this case ran out and somebody else took it", "", "Take the next one.")
         _end(current, assignment, AssignmentState.DONE)
@@ -293,11 +285,7 @@ def _reopen(current: Change, case_id: str, lease_s: int) -> CaseView:
 
 def _find_held(session: Session, reviewer: str, at: datetime) -> Assignment | None:
     """What the person was given and has not finished, if it still wants an answer."""
-    held = session.exec(
-        select(Assignment)
-        .where(Assignment.reviewer == reviewer, Assignment.state == AssignmentState.HELD.value)
-        .order_by(col(Assignment.served_at))
-    ).all()
+    held = session.exec(_HELD, params={"reviewer": reviewer}).all()
     return next((assignment for assignment in held if _is_wanted(session, assignment, at)), None)
 
 
@@ -317,18 +305,9 @@ def _is_wanted(session: Session, assignment: Assignment, at: datetime) -> bool:
     return case.state == CaseState.DECIDED.value and not look.is_done and session.exec(others).first() is None
 
 
-def _list_asked(session: Session, reviewer: str) -> list[str]:
-    """Open cases that the person was asked about before: they are for others."""
-    asked = select(Case.case_id).join(Assignment, col(Assignment.case_id) == Case.case_id)
-    return list(session.exec(asked.where(Assignment.reviewer == reviewer, Case.state == CaseState.OPEN.value)))
-
-
 def _query(session: Session, case_id: str, reviewer: str, state: AssignmentState) -> Assignment | None:
-    return session.exec(
-        select(Assignment).where(
-            Assignment.case_id == case_id, Assignment.reviewer == reviewer, Assignment.state == state.value
-        )
-    ).first()
+    values = {"case": case_id, "reviewer": reviewer, "state": state.value}
+    return session.exec(_OF_CASE, params=values).first()
 
 
 def _find_assignment(

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
+from typing import Any
 
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
@@ -119,18 +120,8 @@ def list_avoided(session: Session, person: str, *, settings: WellnessSettings, a
 
 def is_due_for_mild(session: Session, person: str, *, settings: WellnessSettings, at: datetime) -> bool:
     """Whether the person's last `settings.interleave_after` verdicts were all about grave cases, so that a milder one is due."""
-    query = (
-        select(Case.hazard)
-        .join(AuditEntry, col(AuditEntry.subject) == Case.case_id)
-        .where(
-            AuditEntry.actor == person,
-            AuditEntry.action == "case.vote",
-            col(AuditEntry.at) > at - timedelta(hours=settings.shift_h),
-        )
-        .order_by(col(AuditEntry.seq).desc())
-        .limit(settings.interleave_after)
-    )
-    last = session.exec(query).all()
+    values = {"person": person, "since": at - timedelta(hours=settings.shift_h), "most": settings.interleave_after}
+    last = session.exec(_LAST_JUDGED, params=values).all()
     return len(last) == settings.interleave_after and all(_weigh(hazard) >= GRAVE for hazard in last)
 
 
@@ -220,33 +211,47 @@ def _count_points(
     session: Session, *, settings: WellnessSettings, at: datetime, person: str | None = None
 ) -> dict[str, Counter[str]]:
     """Points by person and category: each revealed turn, and each case that was judged without a reveal."""
-    query = (
-        sa.select(
-            col(AuditEntry.actor),
-            col(AuditEntry.action),
-            col(AuditEntry.subject),
-            col(AuditEntry.detail),
-            col(Case.hazard),
-        )
-        .join(Case, col(Case.case_id) == AuditEntry.subject)
-        .where(
-            col(AuditEntry.action).in_(["case.reveal", "case.vote"]),
-            col(AuditEntry.at) > at - timedelta(hours=settings.shift_h),
-        )
-        .distinct()
-    )
-    if person is not None:
-        query = query.where(col(AuditEntry.actor) == person)
-    rows = session.execute(query).all()
-    revealed = {(row[0], row[2]) for row in rows if row[1] == "case.reveal"}
+    values: dict[str, object] = {"since": at - timedelta(hours=settings.shift_h), "person": person}
     points: dict[str, Counter[str]] = {}
-    judged: set[tuple[str, str]] = set()
-    for name, action, case_id, _, hazard in rows:
-        if action == "case.vote" and ((name, case_id) in revealed or (name, case_id) in judged):
-            continue
-        judged.add((name, case_id))
-        points.setdefault(name, Counter())[hazard or NO_CATEGORY] += _weigh(hazard)
+    for name, hazard, count in session.execute(_MET_BY_ALL if person is None else _MET_BY_ONE, values):
+        points.setdefault(name, Counter())[hazard or NO_CATEGORY] += int(count) * _weigh(hazard)
     return points
+
+
+def _query_met(*extra: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Person, category, and how many texts of it they met since `:since`."""
+    person, case_id, action = col(AuditEntry.actor), col(AuditEntry.subject), col(AuditEntry.action)
+    turns = sa.func.count(sa.distinct(sa.case((action == "case.reveal", col(AuditEntry.detail)))))
+    met = (
+        sa.select(person, case_id, sa.case((turns == 0, 1), else_=turns).label("texts"))
+        .where(
+            action.in_(["case.reveal", "case.vote"]), col(AuditEntry.at) > sa.bindparam("since", type_=sa.DateTime())
+        )
+        .where(*extra)
+        .group_by(person, case_id)
+        .subquery()
+    )
+    hazard = col(Case.hazard)
+    return (
+        sa.select(met.c.actor, hazard, sa.func.sum(met.c.texts))
+        .join(Case, col(Case.case_id) == met.c.subject)
+        .group_by(met.c.actor, hazard)
+    )
+
+
+_MET_BY_ALL = _query_met()
+_MET_BY_ONE = _query_met(col(AuditEntry.actor) == sa.bindparam("person"))
+_LAST_JUDGED = (
+    select(Case.hazard)
+    .join(AuditEntry, col(AuditEntry.subject) == Case.case_id)
+    .where(
+        AuditEntry.actor == sa.bindparam("person"),
+        AuditEntry.action == "case.vote",
+        col(AuditEntry.at) > sa.bindparam("since", type_=sa.DateTime()),
+    )
+    .order_by(col(AuditEntry.at).desc(), col(AuditEntry.seq).desc())
+    .limit(sa.bindparam("most", type_=sa.Integer()))
+)
 
 
 def _weigh(hazard: str | None) -> int:

@@ -4,6 +4,7 @@ from alembic import context
 
 import incidents.alerts.models
 import incidents.judgement.models
+import incidents.ranking.models
 import incidents.response.models  # noqa: F401  registers its tables
 from incidents.models import Record
 

@@ -10,7 +10,7 @@ from sqlmodel import select
 
 from core.records import RecordStore
 from incidents.exports.exporter import MESSAGES
-from incidents.models import Ranking
+from incidents.ranking.models import Ranking
 from incidents.ranking.pairs import derive_pairs, find_texts
 from incidents.ranking.prompts import list_sets, read_prompts
 from incidents.ranking.ranks import list_standing

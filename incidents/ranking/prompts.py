@@ -14,8 +14,8 @@ from core.errors import ConflictError, FormatError, UsageError
 from core.events import EventStore
 from core.records import RecordStore
 from incidents.audit import change
-from incidents.models import RankingPrompt, RankingResponse
 from incidents.people import Actor, Role
+from incidents.ranking.models import RankingPrompt, RankingResponse
 from metrics.events import fetch, turns
 from metrics.query import Query
 

@@ -14,8 +14,8 @@ from sqlmodel import Session, col, select
 from core.errors import NotFoundError, UsageError
 from core.records import RecordStore
 from incidents.audit import change
-from incidents.models import Ranking, RankingPrompt, RankingResponse
 from incidents.people import Actor, Role
+from incidents.ranking.models import Ranking, RankingPrompt, RankingResponse
 from incidents.ranking.prompts import read_prompts
 
 RATIONALE_LIMIT = 4_000

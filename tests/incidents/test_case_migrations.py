@@ -12,6 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 import incidents.judgement.models
+import incidents.ranking.models
 import incidents.response.models  # noqa: F401  registers its tables
 from core.records import RecordStore
 from incidents import MIGRATIONS

@@ -24,7 +24,7 @@ from incidents.judgement.golden import (
     retire_item,
 )
 from incidents.judgement.models import Answer, Assignment
-from incidents.judgement.serving import get_item, judge_item, serve_next, skip_item, undo_item
+from incidents.judgement.serving import get_item, judge_item, skip_item, take_next, undo_item
 from incidents.models import Vote
 from incidents.people import Actor, Role
 from incidents.reviews import VoteCreate, cast_vote, mirror_votes
@@ -49,12 +49,11 @@ def serve(
     house: House, actor: Actor, *, dice: Random | None = None, review: ReviewSettings = ALWAYS
 ) -> CaseView | None:
     settings = house.settings.model_copy(update={"review": review, "wellness": TIRELESS})
-    return serve_next(
+    return take_next(
         house.records,
         actor=actor,
         settings=settings,
         at=T0,
-        take=lambda asked, avoid: lease_next(house.records, actor=actor, lease_s=600, skip=asked, avoid=avoid, at=T0),
         random=dice or Certain(),
     )
 

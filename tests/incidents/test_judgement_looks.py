@@ -16,7 +16,7 @@ from sqlmodel import col, select
 from core.errors import ConflictError
 from core.settings import ReviewSettings
 from incidents.audit import find_tampering
-from incidents.cases import escalate_case, get_case, lease_next
+from incidents.cases import escalate_case, get_case
 from incidents.enums import CaseState, EscalationReason
 from incidents.judgement.enums import Purpose
 from incidents.judgement.looks import choose_purpose
@@ -27,8 +27,8 @@ from incidents.judgement.serving import (
     judge_item,
     lease_item,
     release_item,
-    serve_next,
     skip_item,
+    take_next,
     undo_item,
 )
 from incidents.models import Vote
@@ -42,12 +42,11 @@ EVERY = ReviewSettings(double_share=1.0, audit_share=0.0, golden_share=0.0)
 def serve(house: House, actor: Actor, *, minutes: float = 0, review: ReviewSettings = EVERY) -> CaseView | None:
     at = T0 + timedelta(minutes=minutes)
     settings = house.settings.model_copy(update={"review": review})
-    return serve_next(
+    return take_next(
         house.records,
         actor=actor,
         settings=settings,
         at=at,
-        take=lambda asked, avoid: lease_next(house.records, actor=actor, lease_s=600, skip=asked, avoid=avoid, at=at),
         random=Random(int(minutes * 60)),
     )
 

@@ -12,8 +12,7 @@ import random
 import signal
 import threading
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -28,6 +27,8 @@ from core.settings import load_settings
 from incidents.audit import find_tampering
 from incidents.cases import open_cases
 from incidents.enums import Action, CaseState
+from incidents.judgement.looks import find_waiting, plan_looks
+from incidents.judgement.models import Assignment, SecondLook
 from incidents.models import Case
 from incidents.people import SYSTEM
 from incidents.reviews import find_standing, list_votes, mirror_votes
@@ -39,8 +40,6 @@ from service.remote import Address, CommandResult, call, find_address
 from tests.browser.serving import serve
 
 LEASE_S = 10
-# Every case is judged once here; second looks have their own tests.
-FIRST_ONLY = "[review]\ndouble_share = 0\naudit_share = 0\n"
 PATIENCE_S = 120.0
 CATEGORIES = ("hate", "privacy", "violent_crimes", "spam", "suicide_self_harm")
 WORDS = ("river", "copper", "window", "garden", "violin", "harbour", "letter", "engine", "winter", "market", "button")
@@ -71,10 +70,18 @@ class Shift:
         return sum(map(len, self.judged.values()))
 
 
-def fill_queue(home: Path, cases: int) -> None:
-    """Stores refused turns, all different and of unlike priority, and opens their cases."""
+def fill_queue(home: Path, cases: int, *, double_share: float = 0.0) -> None:
+    """Stores refused turns, all different and of unlike priority, and opens their cases.
+
+    Args:
+        home: Where.
+        cases: How many.
+        double_share: Share of cases that a second person judges, too. Nobody tires.
+    """
     home.mkdir(parents=True)
-    (home / "weir.toml").write_text(f"[cases]\nlease_s = {LEASE_S}\n{FIRST_ONLY}", encoding="utf-8")
+    review = f"[review]\ndouble_share = {double_share}\naudit_share = 0\n"
+    wellness = "[wellness]\ncategory_budget = 1000000\ntotal_budget = 1000000\n"
+    (home / "weir.toml").write_text(f"[cases]\nlease_s = {LEASE_S}\n{review}{wellness}", encoding="utf-8")
     at = now() - timedelta(hours=1)
     turns, checks = [], []
     for number in range(cases):
@@ -180,7 +187,8 @@ class _Reviewer:
         if result.status == 0:
             self._shift.judged[self._name].append(case["case_id"])
         else:
-            assert "changed since" in result.stderr or "Someone else" in result.stderr, result.stderr
+            late = ("changed since", "Someone else", "ran out")
+            assert any(words in result.stderr for words in late), result.stderr
             self._shift.unconfirmed += 1
         return True
 
@@ -201,41 +209,54 @@ class _Reviewer:
 
 
 def check_shift(home: Path, shift: Shift, *, cases: int) -> None:
-    """Nothing was lost, doubled or left behind, whatever happened to the server."""
-    who = {case_id: name for name, judged in shift.judged.items() for case_id in judged}
-    doubled = [
-        case_id for case_id, times in Counter(c for own in shift.judged.values() for c in own).items() if times > 1
-    ]
-    assert doubled == []
-    assert cases - shift.unconfirmed <= len(who) <= cases
+    """Nothing was lost, judged by two who should not, or left behind, whatever happened to the server."""
+    given = [(name, case_id) for name, judged in shift.judged.items() for case_id in judged]
+    assert len(set(given)) == len(given)
     assert all(shift.judged.values()), "a reviewer got nothing"
+    who: dict[str, set[str]] = {}
+    for name, case_id in given:
+        who.setdefault(case_id, set()).add(name)
+    assert cases - shift.unconfirmed <= len(who) <= cases
     with open_home(load_settings(home)) as opened:
-        _check_cases(opened, who)
+        votes = _check_cases(opened, who)
         assert find_tampering(opened.records) is None
         mirror_votes(opened.records, opened.events, settings=opened.settings)
         labels = opened.events.read("SELECT count(*), count(DISTINCT request_id) FROM labels").row(0)
-        assert labels == (cases, cases)
+        assert labels == (votes, cases)
 
 
-def _check_cases(opened: Home, who: dict[str, str]) -> None:
+def _check_cases(opened: Home, who: dict[str, set[str]]) -> int:
+    """Checks every case; returns how many verdicts they have."""
+    count = 0
+    stranger = {"reviewer": "stranger", "at": now() + timedelta(seconds=LEASE_S)}
     with opened.records.session() as session:
+        plan_looks(session, settings=opened.settings.review, at=now())
+        looks = {look.case_id: look.is_done for look in session.exec(select(SecondLook))}
+        waiting = set(session.exec(find_waiting(with_audits=False), params=stranger))
+        asked = {(item.case_id, item.reviewer) for item in session.exec(select(Assignment))}
+        assert waiting == {case_id for case_id, is_done in looks.items() if not is_done}
         for case in session.exec(select(Case).order_by(col(Case.case_id))).all():
-            standing = find_standing(list_votes(session, case.case_id))
-            assert len(standing) == 1
-            assert standing[0].reviewer == who.get(case.case_id, standing[0].reviewer)
+            reviewers = [vote.reviewer for vote in find_standing(list_votes(session, case.case_id))]
+            assert len(set(reviewers)) == len(reviewers) == 1 + looks.get(case.case_id, False)
+            assert who.get(case.case_id, set()) <= set(reviewers)
             events = list_events(session, case.case_id)
             assert fold(events) == get_snapshot(case)
             assert case.state == CaseState.DECIDED.value
-            _check_leases(events)
+            _check_leases(events, {name for case_id, name in asked if case_id == case.case_id})
+            count += len(reviewers)
+    return count
 
 
-def _check_leases(events: Sequence[Event]) -> None:
-    """No two people ever held the case at one moment."""
-    holder, until = "", ""
+def _check_leases(events: Sequence[Event], asked: Collection[str]) -> None:
+    """No two people ever held the case at one moment, and only who was asked to judged it again."""
+    holder, until, is_decided = "", "", False
     for event in events:
         if event.action is Action.LEASE:
             assert not holder or holder == event.actor or until <= event.at.isoformat()
             holder, until = event.actor, str(event.payload["until"])
+        elif event.action is Action.VOTE and is_decided:
+            assert event.actor in asked
         elif event.action in (Action.VOTE, Action.SKIP, Action.RELEASE):
             assert holder == event.actor
             holder = ""
+            is_decided = event.action is Action.VOTE
