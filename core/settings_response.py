@@ -91,6 +91,17 @@ class SeriousKind(Section):
     title: str = Field(min_length=1, max_length=200, description="what it is, as the law says it")
     days: int = Field(ge=1, le=365, description="days from awareness until the report is due at the latest")
     article: str = Field("", max_length=100, description="where the law says so")
+    remind_h: tuple[int, ...] = Field(
+        (72, 24, 4, 0),
+        description="hours before the report is due at which those who answer for it are reminded; 0 = then",
+    )
+
+    @field_validator("remind_h")
+    @classmethod
+    def _reminders_come_before_the_end(cls, hours: tuple[int, ...]) -> tuple[int, ...]:
+        if any(hour < 0 for hour in hours):
+            raise ValueError("hours before the report is due, 0 or more")
+        return hours
 
 
 # Regulation (EU) 2024/1689, Articles 3(49) and 73.

@@ -17,6 +17,7 @@ from incidents.opening import open_cases
 from incidents.people import SYSTEM
 from incidents.response.escalation import advance_escalations
 from incidents.response.recurrence import reopen_recurring
+from incidents.response.reminders import remind_of_reports
 from incidents.reviews import mirror_votes
 from ingest.inbox import Inbox
 from ingest.rollups import compact_rollups
@@ -57,7 +58,9 @@ def build_jobs(home: Home) -> list[Job]:
 
     def escalate() -> str:
         taken = advance_escalations(home.records, settings=settings, at=now())
-        return f"{taken} escalation steps taken" if taken else ""
+        reminded = remind_of_reports(home.records, settings=settings, at=now())
+        counts = {"escalation steps taken": taken, "reminders of reports": reminded}
+        return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
 
     def notify() -> str:
         made = collect_messages(home.records, settings=settings, at=now())

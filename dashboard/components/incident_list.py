@@ -13,10 +13,12 @@ from core.clock import now
 from dashboard import data
 from dashboard.components.empty import render_empty
 from dashboard.components.incident_desk import NEW, choose_incident, open_dialog
-from dashboard.text import plain
+from dashboard.text import inert, plain
 from dashboard.theme import MISSING, format_duration, to_local
 from incidents.people import Actor
 from incidents.response.enums import IncidentState, Severity
+from incidents.response.reminders import list_due_reports
+from incidents.response.words import describe_clock, say_moment
 from incidents.response.work import IncidentView, list_incidents
 
 SCHEMA: dict[str, pl.DataType] = {
@@ -53,6 +55,13 @@ def render_list(actor: Actor, *, zone: ZoneInfo, shortcuts: bool) -> None:
             on_click=open_dialog,
             args=(NEW,),
             help="Opens an incident by hand; alerts and cases open one with their facts filled in",
+        )
+    for report in list_due_reports(every, settings=data.home().settings):
+        is_late = report.deadline < at
+        st.markdown(
+            f":{'red' if is_late else 'orange'}[:material/gavel:] Incident {report.view.number}: "
+            f"**{inert(report.who, limit=60)}** must report by {say_moment(report.deadline)}, "
+            f"{describe_clock(report.deadline, at=at)}."
         )
     if not every:
         render_empty(

@@ -22,13 +22,12 @@ from incidents.response.serious import (
     SECTIONS,
     Task,
     build_report,
-    describe_clock,
     find_deadline,
     get_kind,
     list_tasks,
 )
 from incidents.response.timeline import TimelineItem
-from incidents.response.words import say_moment
+from incidents.response.words import describe_clock, say_moment
 from incidents.response.work import IncidentView, act
 
 

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlmodel import Session, col, select
 
@@ -16,13 +16,14 @@ from incidents.enums import AlertState, EscalationReason
 from incidents.models import AlertRow, AuditEntry, CaseEvent
 from incidents.response.enums import IncidentAction, Severity
 from incidents.response.models import Incident, IncidentEvent
-from incidents.response.words import say_moment
+from incidents.response.words import describe_clock, say_moment
 
 _GRAVE_REASONS = {
     EscalationReason.IMMINENT_HARM: Severity.CRITICAL,
     EscalationReason.CHILD_SAFETY: Severity.CRITICAL,
     EscalationReason.LEGAL: Severity.HIGH,
 }
+_LAST_HOURS = timedelta(hours=4)
 _UNSAFE = re.compile(r"[^\w .,'-]")
 
 
@@ -110,6 +111,16 @@ def _incident(session: Session, entry: AuditEntry, _at: datetime) -> Message | N
     what = f"{action.title}, now {detail['state']}"
     if action is IncidentAction.ESCALATE:
         what = f"nobody took it up, step {facts['step']}: {facts['who']}"
+    if action is IncidentAction.REMIND:
+        due_at = datetime.fromisoformat(facts["due_at"])
+        left = f"{describe_clock(due_at, at=entry.at)}, due by {say_moment(due_at)}"
+        what = f"its report is not made, {left}: {_name(facts['who'])}"
+        # The law's clock knows no quiet hours and no least severity.
+        severity = (
+            Severity.CRITICAL
+            if due_at - entry.at <= _LAST_HOURS
+            else max(severity, Severity.HIGH, key=lambda item: item.rank)
+        )
     return Message(
         subject=f"incident/{row.number}",
         severity=severity,
@@ -185,7 +196,12 @@ TOPICS: Registry[Topic] = Registry(
     Topic("incident-opened", "An incident is opened, or comes back", _of(*_OPENED), _incident),
     Topic("incident-changed", "An incident's state, severity or people change", _of(*_CHANGED), _incident),
     Topic("incident-escalated", "Nobody took an incident up in time", _of(IncidentAction.ESCALATE), _incident),
-    Topic("serious-incident", "An incident is marked as possibly serious", _of(IncidentAction.MARK_SERIOUS), _incident),
+    Topic(
+        "serious-incident",
+        "An incident is marked as possibly serious, and when its report is due soon or late",
+        _of(IncidentAction.MARK_SERIOUS, IncidentAction.REMIND),
+        _incident,
+    ),
     Topic("case-escalated", "A reviewer hands a case on", frozenset({"case.escalate"}), _case_escalated),
     Topic("case-waiting", "Nobody took an escalated case up in time", frozenset({"case.wait"}), _case_waits),
 )

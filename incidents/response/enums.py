@@ -41,6 +41,7 @@ class IncidentAction(GuidedEnum):
     MARK_SERIOUS = "mark_serious", "Mark as possibly serious", "A duty to report may exist: its clock runs."
     UNMARK_SERIOUS = "unmark_serious", "Not serious after all", "No duty to report exists; say why."
     REPORT = "report", "Report made", "An outward report was exported."
+    REMIND = "remind", "Reminder", "The report is due soon, or late: who answers for it is told."
 
 
 class Severity(GuidedEnum):

@@ -15,12 +15,12 @@ from core.errors import UsageError
 from core.settings import Settings
 from core.settings_response import SeriousKind
 from incidents.response.document import Block, Document, Facts, Heading, Line, Missing, Quote
-from incidents.response.enums import Duty, IncidentAction, ReportKind, Section
+from incidents.response.enums import Duty, IncidentAction, LinkKind, ReportKind, Section
 from incidents.response.impact import Impact
 from incidents.response.life import Life
 from incidents.response.postmortem import describe_impact, describe_timeline
 from incidents.response.timeline import TimelineItem
-from incidents.response.words import say_duration, say_moment
+from incidents.response.words import say_moment
 from incidents.response.work import IncidentView
 
 DISCLAIMER = (
@@ -28,9 +28,18 @@ DISCLAIMER = (
     "and hands it in."
 )
 # What the first report should hold as far as it is known; the second must hold all.
-_INITIAL = (Section.SYSTEM, Section.PROVIDER, Section.AUTHORITY, Section.SUMMARY, Section.HARM, Section.MITIGATION)
-_FOLLOW_UP = (*_INITIAL, Section.CAUSAL_LINK, Section.CAUSE, Section.CORRECTIVE_ACTION)
+_INITIAL = (
+    Section.SYSTEM,
+    Section.PROVIDER,
+    Section.AUTHORITY,
+    Section.SUMMARY,
+    Section.HARM,
+    Section.CAUSAL_LINK,
+    Section.MITIGATION,
+)
+_FOLLOW_UP = (*_INITIAL, Section.CAUSE, Section.CORRECTIVE_ACTION)
 SECTIONS = _FOLLOW_UP
+NOBODY = "nobody yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +88,18 @@ def find_deadline(life: Life, kind: SeriousKind) -> datetime:
     return life.aware_at + timedelta(days=kind.days)
 
 
-def describe_clock(deadline: datetime, *, at: datetime) -> str:
-    """`1 d 4 h left`, or `2 h late`."""
-    left = (deadline - at).total_seconds()
-    return f"{say_duration(left)} left" if left >= 0 else f"{say_duration(-left)} late"
+def find_reporter(life: Life) -> str:
+    """Who reports: the person for communications, else the owner, else `NOBODY`."""
+    return life.people.get(Duty.COMMS) or life.owner or NOBODY
 
 
 def list_tasks(view: IncidentView, kind: SeriousKind) -> list[Task]:
     """Who must do what by when."""
     life = view.life
     deadline = find_deadline(life, kind)
-    owner = life.owner or "nobody yet"
-    comms = life.people.get(Duty.COMMS, owner)
-    reported = _list_reports(view)
+    owner = life.owner or NOBODY
+    comms = find_reporter(life)
+    reported = list_reports(view)
     written = life.sections
     return [
         Task(
@@ -164,9 +172,13 @@ def build_report(
         ("Began", say_moment(life.started_at)),
         ("Users safe since", say_moment(life.mitigated_at)),
         ("State", life.state.title),
-        ("Answers for it", life.owner or "nobody yet"),
-        ("Speaks to the authority", life.people.get(Duty.COMMS) or life.owner or "nobody yet"),
-        ("Earlier reports", ", ".join(_list_reports(view)) or "none"),
+        (
+            "Filters and rules concerned",
+            ", ".join([*life.linked(LinkKind.FILTER), *life.linked(LinkKind.RULE)]) or "none linked",
+        ),
+        ("Answers for it", life.owner or NOBODY),
+        ("Speaks to the authority", find_reporter(life)),
+        ("Earlier reports", ", ".join(list_reports(view)) or "none"),
     ]
     known: list[Block] = []
     missing: list[Block] = []
@@ -194,7 +206,7 @@ def build_report(
     )
 
 
-def _list_reports(view: IncidentView) -> list[ReportKind]:
+def list_reports(view: IncidentView) -> list[ReportKind]:
     """Reports exported since the incident was last marked."""
     reports: list[ReportKind] = []
     for entry in view.entries:

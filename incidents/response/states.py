@@ -75,26 +75,32 @@ _WHILE_OPEN: Mapping[IncidentAction, tuple[str, ...]] = {
     _A.RATE: ("severity", "reason"),
     _A.ASSIGN: ("duty", "person"),
 }
+# Entered by Weir itself when a time has come; nobody's next step.
+_AUTOMATIC = (_A.ESCALATE, _A.REMIND)
 
-TRANSITIONS: dict[tuple[IncidentState | None, IncidentAction], IncidentRule] = {
-    (None, _A.OPEN): IncidentRule(_NEW, ("title", "severity", "source")),
-    (_NEW, _A.ACKNOWLEDGE): IncidentRule(_NEW),
-    (_NEW, _A.ESCALATE): IncidentRule(_NEW, ("who", "step"), Role.ADMIN),
-    (_NEW, _A.TRIAGE): IncidentRule(_TRIAGED, ("severity", "owner")),
-    (_NEW, _A.DISMISS): IncidentRule(_CLOSED, ("dismissal", "reason"), Role.LEAD),
-    (_TRIAGED, _A.START): IncidentRule(_ACTIVE, ("summary",)),
-    (_TRIAGED, _A.DISMISS): IncidentRule(_CLOSED, ("dismissal", "reason"), Role.LEAD),
-    (_ACTIVE, _A.STABILISE): IncidentRule(_STABLE, ("mitigation",)),
-    (_STABLE, _A.CLOSE): IncidentRule(_CLOSED, ("resolution", "cause"), Role.LEAD),
-    (_STABLE, _A.RESUME): IncidentRule(_ACTIVE, ("reason",)),
-    # Nobody has acknowledged the recurrence, hence new; the owner stays.
-    (_CLOSED, _A.REGRESS): IncidentRule(_NEW, ("reason",)),
-} | {
-    (state, action): IncidentRule(state, requires)
-    for actions, states in ((_ALWAYS, tuple(IncidentState)), (_WHILE_OPEN, (_NEW, _TRIAGED, _ACTIVE, _STABLE)))
-    for state in states
-    for action, requires in actions.items()
-}
+TRANSITIONS: dict[tuple[IncidentState | None, IncidentAction], IncidentRule] = (
+    {
+        (None, _A.OPEN): IncidentRule(_NEW, ("title", "severity", "source")),
+        (_NEW, _A.ACKNOWLEDGE): IncidentRule(_NEW),
+        (_NEW, _A.ESCALATE): IncidentRule(_NEW, ("who", "step"), Role.ADMIN),
+        (_NEW, _A.TRIAGE): IncidentRule(_TRIAGED, ("severity", "owner")),
+        (_NEW, _A.DISMISS): IncidentRule(_CLOSED, ("dismissal", "reason"), Role.LEAD),
+        (_TRIAGED, _A.START): IncidentRule(_ACTIVE, ("summary",)),
+        (_TRIAGED, _A.DISMISS): IncidentRule(_CLOSED, ("dismissal", "reason"), Role.LEAD),
+        (_ACTIVE, _A.STABILISE): IncidentRule(_STABLE, ("mitigation",)),
+        (_STABLE, _A.CLOSE): IncidentRule(_CLOSED, ("resolution", "cause"), Role.LEAD),
+        (_STABLE, _A.RESUME): IncidentRule(_ACTIVE, ("reason",)),
+        # Nobody has acknowledged the recurrence, hence new; the owner stays.
+        (_CLOSED, _A.REGRESS): IncidentRule(_NEW, ("reason",)),
+    }
+    | {
+        (state, action): IncidentRule(state, requires)
+        for actions, states in ((_ALWAYS, tuple(IncidentState)), (_WHILE_OPEN, (_NEW, _TRIAGED, _ACTIVE, _STABLE)))
+        for state in states
+        for action, requires in actions.items()
+    }
+    | {(state, _A.REMIND): IncidentRule(state, ("who", "before_h", "due_at"), Role.ADMIN) for state in IncidentState}
+)
 
 
 def list_actions(state: IncidentState | None) -> list[IncidentAction]:
@@ -107,7 +113,7 @@ def list_steps(state: IncidentState) -> list[IncidentAction]:
     return [
         action
         for (before, action) in TRANSITIONS
-        if before == state and action not in _ALWAYS and action not in _WHILE_OPEN and action is not _A.ESCALATE
+        if before == state and action not in _ALWAYS and action not in _WHILE_OPEN and action not in _AUTOMATIC
     ]
 
 
@@ -180,5 +186,7 @@ FACTS: Mapping[str, Fact] = {
     "report": Fact("Report", "initial or follow-up", ReportKind),
     "who": Fact("Who was told", "one line of at most 300 printable characters", _check_line),
     "step": Fact("Step", "number", int),
+    "before_h": Fact("Hours before", "number", int),
+    "due_at": Fact("Due", "time", datetime.fromisoformat),
     "target": Fact("Told by", "one line of at most 300 printable characters", _check_line),
 }

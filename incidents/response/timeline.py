@@ -106,6 +106,8 @@ def describe_entry(entry: IncidentEntry) -> tuple[str, str]:
             return f"Follow-up {facts['follow_up']} is done", ""
         case IncidentAction.MARK_SERIOUS:
             return f"Marked as possibly serious ({facts['kind']}); aware since {facts['aware_at'][:16]} UTC", ""
+        case IncidentAction.REMIND:
+            return f"The report is due by {facts['due_at'][:16]} UTC: {facts['who']} reminded", ""
         case IncidentAction.REPORT:
             return f"{facts['report'].capitalize()} report exported", ""
         case _:

@@ -26,6 +26,12 @@ def say_moment(moment: datetime | None) -> str:
     return NOT_YET if moment is None else f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
+def describe_clock(deadline: datetime, *, at: datetime) -> str:
+    """`1 d 4 h left`, or `2 h late`."""
+    left = (deadline - at).total_seconds()
+    return f"{say_duration(left)} left" if left >= 0 else f"{say_duration(-left)} late"
+
+
 def say_rate(rate: Mapping[str, Any] | None) -> str:
     """A rate record with interval and basis: `22.0 % (17.1 to 28.4 %), n 212`."""
     if rate is None or rate["estimate"] is None:

@@ -55,6 +55,8 @@ VALID = {
     "aware_at": "2026-03-02T09:00:00",
     "report": "initial",
     "step": "1",
+    "before_h": "24",
+    "due_at": "2026-03-04T09:00:00",
 }
 
 
