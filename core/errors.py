@@ -33,6 +33,10 @@ class StoreBusyError(AppError):
     """Another process owns the store."""
 
 
+class StoreFullError(AppError):
+    """The disk that holds the store has no room; nothing of the transaction is stored."""
+
+
 class FormatError(AppError):
     """A whole file cannot be read as a log."""
 

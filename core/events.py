@@ -5,8 +5,11 @@ Only this module knows DuckDB's connection rules; what the tables mean is said i
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,10 +20,11 @@ import polars as pl
 from ibis.backends.duckdb import Backend
 from ibis.expr.operations import Relation
 
-from core.errors import StoreBusyError
+from core.errors import StoreBusyError, StoreFullError
 
 T = TypeVar("T")
 Connection = duckdb.DuckDBPyConnection
+_NO_ROOM = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
 class _Memory:
@@ -119,27 +123,46 @@ class EventStore:
         return backend
 
     def write(self, work: Callable[[Connection], T]) -> T:
-        """Runs `work` alone, in one transaction on a fresh cursor; rolls back if it raises."""
+        """Runs `work` alone, in one transaction on a fresh cursor; rolls back if it raises.
+
+        Raises:
+            StoreFullError: The disk has no room.
+        """
+        with self._writer() as cursor:
+            cursor.begin()
+            try:
+                result = work(cursor)
+            except BaseException:
+                cursor.rollback()
+                raise
+            cursor.commit()
+            return result
+
+    def checkpoint(self) -> None:
+        """Moves the write-ahead log into the file.
+
+        Raises:
+            StoreFullError: The disk has no room; the log stays as it is.
+        """
+        with self._writer() as cursor:
+            cursor.execute("CHECKPOINT")
+
+    @contextmanager
+    def _writer(self) -> Iterator[Connection]:
         with self._write_lock:
             cursor = self._connection.cursor()
             try:
-                cursor.begin()
-                try:
-                    result = work(cursor)
-                except BaseException:
-                    cursor.rollback()
+                yield cursor
+            except duckdb.Error as error:
+                if not any(reason in str(error) for reason in _NO_ROOM):
                     raise
-                cursor.commit()
-                return result
+                raise StoreFullError(
+                    "The disk is full",
+                    str(self.path),
+                    "Nothing of this was stored. Free space; then it goes on by itself.",
+                ) from error
             finally:
                 cursor.close()
-
-    def checkpoint(self) -> None:
-        """Moves the write-ahead log into the file."""
-        with self._write_lock:
-            cursor = self._connection.cursor()
-            cursor.execute("CHECKPOINT")
-            cursor.close()
 
     def close(self) -> None:
         """Closes the file for every thread."""

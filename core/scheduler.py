@@ -6,13 +6,14 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.triggers.interval import IntervalTrigger
+from apscheduler.triggers.base import BaseTrigger
 
 from core.clock import now
+from core.errors import StoreFullError
 
 log = structlog.get_logger()
 # A tick that finds the last one still at work is skipped by design, which is no warning.
@@ -45,6 +46,35 @@ class JobRun:
     error: str
 
 
+class _Every(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
+    """Fires a fixed time after it last fired.
+
+    APScheduler's own trigger lists every tick that a clock set forward has passed over, billions where it starts in 1970.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.interval = timedelta(seconds=seconds)
+
+    def get_next_fire_time(self, _previous_fire_time: datetime | None, now: datetime) -> datetime:
+        """One interval from now."""
+        return now + self.interval
+
+
+class _Scheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler has no types
+    """Goes on when the clock is set back, where APScheduler would wait until it has caught up.
+
+    The wait between two looks is never longer than the shortest interval, and does not follow the clock.
+    """
+
+    def _process_jobs(self) -> float | None:
+        moment = datetime.now(self.timezone)
+        for job in self.get_jobs():
+            if job.next_run_time - moment > job.trigger.interval:
+                job.modify(next_run_time=moment)
+        wait_s: float | None = super()._process_jobs()
+        return wait_s
+
+
 def build_scheduler(jobs: list[Job], record: Callable[[JobRun], None]) -> BackgroundScheduler:
     """A scheduler that is not started yet.
 
@@ -52,14 +82,15 @@ def build_scheduler(jobs: list[Job], record: Callable[[JobRun], None]) -> Backgr
         jobs: Each runs at most once at a time; missed ticks coalesce into one.
         record: Called after each run that did something or failed.
     """
-    scheduler = BackgroundScheduler(
+    scheduler = _Scheduler(
         timezone="UTC",
-        job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": 60},
+        # However late it seems to be: after a clock was set forward, every job does.
+        job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
     )
     for job in jobs:
         scheduler.add_job(
             run_job,
-            IntervalTrigger(seconds=job.every_s, timezone="UTC"),
+            _Every(job.every_s),
             args=[job, record],
             id=job.key,
             next_run_time=datetime.now(scheduler.timezone),
@@ -73,6 +104,10 @@ def run_job(job: Job, record: Callable[[JobRun], None]) -> None:
     message = error = ""
     try:
         message = job.run()
+    except StoreFullError as failure:
+        # Nor could its outcome be stored; a trace each quarter of a second would fill what is left.
+        log.warning("job failed", job=job.key, error=failure.sentence())
+        return
     except Exception as failure:  # the boundary for jobs
         error = str(failure) or type(failure).__name__
         log.exception("job failed", job=job.key)

@@ -347,6 +347,11 @@ def load_settings(home: Path | None = None) -> Settings:
     return settings.model_copy(update={"home": home})
 
 
+def default_settings() -> Settings:
+    """The settings of a home without any of its own, whatever the environment holds."""
+    return Settings.model_construct()
+
+
 def describe(settings: Settings) -> dict[str, Any]:
     """The settings as plain values, secrets masked."""
     values = settings.model_dump(mode="json")

@@ -17,7 +17,7 @@ from sqlmodel import Session, col, select
 from core.clock import isoformat
 from core.errors import FormatError
 from core.records import RecordStore
-from core.settings import Settings, describe
+from core.settings import Settings, default_settings, describe
 from incidents.audit import Break, change, find_tampering
 from incidents.models import AuditEntry
 from incidents.people import SYSTEM, Actor, Role
@@ -165,21 +165,31 @@ def note_head(records: RecordStore, path: Path, *, at: datetime) -> bool:
 def record_settings(records: RecordStore, settings: Settings, *, at: datetime) -> list[str]:
     """Records which settings differ from those of the last start; returns their names. Values are not recorded.
 
-    A secret counts as set or not set: its value leaves no trace here.
+    What no start has recorded yet counts as its default, so that neither a first start without settings of its own nor a
+    version with new settings leaves an entry. A secret counts as set or not set: its value leaves no trace here.
     """
-    prints = {
+    prints = _fingerprint(settings)
+    with change(records, actor=SYSTEM, at=at) as current:
+        query = select(AuditEntry.detail).where(AuditEntry.action == _SETTINGS).order_by(col(AuditEntry.seq).desc())
+        stored = current.session.exec(query).first()
+        before: dict[str, str] = json.loads(stored)["prints"] if stored else {}
+        for name, value in _fingerprint(default_settings()).items():
+            # Of a list of tables, those that are not there were taken out.
+            if not stored or not isinstance(getattr(settings, name.partition(".")[0]), tuple):
+                before.setdefault(name, value)
+        changed = sorted(name for name in {*before, *prints} if before.get(name) != prints.get(name))
+        if changed:
+            current.record(_SETTINGS, "weir.toml", {"changed": changed, "prints": prints})
+    return changed
+
+
+def _fingerprint(settings: Settings) -> dict[str, str]:
+    """A short hash of each setting's value, by its name."""
+    return {
         name: hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
         for name, value in flatten_settings(describe(settings))
         if name != "home"
     }
-    with change(records, actor=SYSTEM, at=at) as current:
-        query = select(AuditEntry.detail).where(AuditEntry.action == _SETTINGS).order_by(col(AuditEntry.seq).desc())
-        stored = current.session.exec(query).first()
-        before: Mapping[str, str] = json.loads(stored)["prints"] if stored else prints
-        changed = sorted(name for name in {*before, *prints} if before.get(name) != prints.get(name))
-        if changed or stored is None:
-            current.record(_SETTINGS, "weir.toml", {"changed": changed, "prints": prints})
-    return changed
 
 
 def flatten_settings(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

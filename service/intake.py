@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from core.clock import now
-from core.errors import AppError, FormatError, UsageError
+from core.errors import AppError, FormatError, StoreFullError, UsageError
 from core.settings import Settings
 from core.settings_ingest import IntakeToken
 from ingest.commit import Outcome
@@ -63,6 +63,8 @@ _STATUS: dict[type[AppError], int] = {
     UnsupportedError: 415,
     QueueFullError: 429,
     WriterClosedError: 503,
+    # Of the statuses that tell of a full disk, the one after which OpenTelemetry's exporters send again.
+    StoreFullError: 503,
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import streamlit as st
 
-from core.settings import Settings, describe
+from core.settings import Settings, default_settings, describe
 from dashboard import data, state
 from dashboard.components.empty import render_empty
 from dashboard.text import plain
@@ -95,7 +95,7 @@ def render_settings() -> None:
 
 def list_settings(settings: Settings) -> list[dict[str, Any]]:
     """Every setting as `weir.toml` names it: name, value, default, is_changed; values as text, secrets masked."""
-    defaults = dict(flatten_settings(describe(Settings(home=settings.home))))
+    defaults = dict(flatten_settings(describe(default_settings())))
     return [
         {
             "name": name,

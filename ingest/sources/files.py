@@ -60,9 +60,14 @@ class Kind:
     container: Container
 
     @property
+    def is_text(self) -> bool:
+        """Whether it holds one record a line."""
+        return self.container in (Container.JSONL, Container.CSV)
+
+    @property
     def can_grow(self) -> bool:
         """Whether lines appended later can be read without the rest."""
-        return self.compression is Compression.NONE and self.container in (Container.JSONL, Container.CSV)
+        return self.compression is Compression.NONE and self.is_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +95,10 @@ def sniff_kind(path: Path) -> Kind | None:
     Raises:
         FormatError: The text is UTF-16 or the bytes are binary.
     """
-    with path.open("rb") as file:
-        magic = file.read(4)
-    if magic[:4] == b"PAR1":
+    compression = sniff_compression(path)
+    head = read_head(path, compression)
+    if compression is Compression.NONE and head[:4] == b"PAR1":
         return Kind(Compression.NONE, Container.PARQUET)
-    if magic[:2] == b"\x1f\x8b":
-        compression = Compression.GZIP
-    elif magic == b"\x28\xb5\x2f\xfd":
-        compression = Compression.ZSTD
-    else:
-        compression = Compression.NONE
-    head = _head(path, compression)
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise FormatError("The file is UTF-16", path.name, "Convert it to UTF-8.")
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -117,6 +115,15 @@ def sniff_kind(path: Path) -> Kind | None:
     return Kind(compression, Container.CSV if b"," in text.split(b"\n", 1)[0] else Container.JSONL)
 
 
+def sniff_compression(path: Path) -> Compression:
+    """How the file is packed, by its first bytes."""
+    with path.open("rb") as file:
+        magic = file.read(4)
+    if magic[:2] == b"\x1f\x8b":
+        return Compression.GZIP
+    return Compression.ZSTD if magic == b"\x28\xb5\x2f\xfd" else Compression.NONE
+
+
 def _is_pretty(text: bytes) -> bool:
     """A document over several lines opens with a brace, or a brace and a key, that its line does not close."""
     first = text.split(b"\n", 1)[0].strip()
@@ -128,7 +135,7 @@ def read_sample(path: Path, kind: Kind, *, limit: int = 50) -> list[dict[str, An
     if kind.container is Container.PARQUET:
         records = frame_records(pl.read_parquet(path, n_rows=limit), first_line=1)
     else:
-        head = _head(path, kind.compression).removeprefix(b"\xef\xbb\xbf")
+        head = read_head(path, kind.compression).removeprefix(b"\xef\xbb\xbf")
         if kind.container is Container.ARRAY:
             records = _sample_array(path, kind)
         elif kind.container is Container.CSV:
@@ -155,7 +162,7 @@ def read_chunks(
     Args:
         path: The file.
         kind: What `sniff_kind` said.
-        offset: Byte to start at; 0 for what cannot grow.
+        offset: Byte of the text to start at; 0 for what is no text.
         line_no: Lines before `offset`.
         chunk_bytes: Text per chunk.
         is_final: Take a last line without newline as whole; otherwise only if it is a whole JSON object.
@@ -192,6 +199,8 @@ def _read_text(path: Path, kind: Kind, offset: int, line_no: int, chunk_bytes: i
                 offset, line_no = len(header), 1
         if kind.compression is Compression.NONE:
             file.seek(offset)
+        else:
+            _skip(file, offset - len(header))
         carry, skipped = b"", b""
         while True:
             data, fault = _read(file, chunk_bytes)
@@ -200,7 +209,8 @@ def _read_text(path: Path, kind: Kind, offset: int, line_no: int, chunk_bytes: i
                 offset += 3 if data.startswith(b"\xef\xbb\xbf") else 0
                 data = data.removeprefix(b"\xef\xbb\xbf")
             data = carry + data if carry else data
-            if is_end and (is_final or _is_whole(data, is_csv)):
+            # Where compressed data is cut off, its last line is, too: no record to reject, for the whole file is still to come.
+            if is_end and ((is_final and not fault) or _is_whole(data, is_csv)):
                 cut = len(data)
             else:
                 cut = last_csv_row_end(data) if is_csv else data.rfind(b"\n") + 1
@@ -228,9 +238,17 @@ def _read_text(path: Path, kind: Kind, offset: int, line_no: int, chunk_bytes: i
             if len(carry) > MAX_LINE_BYTES:
                 skipped, offset, carry = skipped or carry[:1000], offset + len(carry), b""
             if is_end:
-                if fault and not body:
-                    yield Chunk(Records(json_lines([], []), REJECT_SCHEMA.empty_table(), 0), offset, line_no, fault)
+                # What is cut off says so even without a record, and what was read before it was packed is never read again.
+                if not body and not kind.can_grow:
+                    nothing = Records(json_lines([], []), REJECT_SCHEMA.empty_table(), 0)
+                    yield Chunk(nothing, path.stat().st_size, line_no, fault)
                 return
+
+
+def _skip(file: IO[bytes], size: int) -> None:
+    """Reads over `size` bytes of a stream that cannot seek."""
+    while size > 0 and (data := file.read(min(size, _HEAD_BYTES))):
+        size -= len(data)
 
 
 def _is_whole(data: bytes, is_csv: bool) -> bool:
@@ -274,7 +292,8 @@ def _sample_array(path: Path, kind: Kind) -> Records:
         return Records(json_lines([], []), REJECT_SCHEMA.empty_table(), 0)
 
 
-def _head(path: Path, compression: Compression) -> bytes:
+def read_head(path: Path, compression: Compression) -> bytes:
+    """The first bytes of the file's text; of the file itself, if `compression` is said to be none."""
     with _open(path, compression) as file:
         return _read(file, _HEAD_BYTES)[0]
 

@@ -203,10 +203,18 @@ def test_entries_are_listed_by_person_action_and_subject(house: House) -> None:
 def test_a_change_of_settings_is_recorded_once_by_name_and_never_by_value(house: House) -> None:
     settings = house.settings
     assert record_settings(house.records, settings, at=T0) == []
-    assert record_settings(house.records, settings, at=T0) == []
+    assert list_audit(house.records, actor=LEA, action="settings.") == []
     changed = settings.model_copy(update={"cases": settings.cases.model_copy(update={"lease_s": 77})})
     assert record_settings(house.records, changed, at=T0) == ["cases.lease_s"]
     assert record_settings(house.records, changed, at=T0) == []
     entries = list_audit(house.records, actor=LEA, action="settings.")
-    assert [json.loads(entry.detail)["changed"] for entry in entries] == [["cases.lease_s"], []]
+    assert [json.loads(entry.detail)["changed"] for entry in entries] == [["cases.lease_s"]]
     assert "77" not in json.loads(entries[0].detail)["changed"]
+
+
+def test_settings_that_a_first_start_finds_are_recorded_and_what_was_taken_out_is_missed(house: House) -> None:
+    fewer = house.settings.model_copy(update={"queues": house.settings.queues[1:]})
+    names = ["queues.grave." + name for name in type(house.settings.queues[0]).model_fields]
+    assert record_settings(house.records, fewer, at=T0) == sorted(names)
+    assert record_settings(house.records, fewer, at=T0) == []
+    assert record_settings(house.records, house.settings, at=T0) == sorted(names)

@@ -18,6 +18,7 @@ from core.settings import Settings
 from ingest.files import ingest_paths
 from ingest.inbox import Inbox
 from tests.ingest.logs import make_check, make_turn, read_store, to_jsonl
+from tests.soak import repeats
 
 CHECKS = to_jsonl([make_check(number) for number in range(20)])
 MIXED = (
@@ -55,7 +56,9 @@ def whole(open_store: Callable[[], EventStore], settings: Settings, tmp_path: Pa
 
 
 @pytest.mark.parametrize(("name", "data"), [("app.jsonl", MIXED), ("app.csv", CSV)])
-@examples(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(
+    max_examples=repeats(12, full=100), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(share=st.floats(0, 1))
 def test_split_at_any_byte__same_store(
     share: float,

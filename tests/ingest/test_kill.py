@@ -1,4 +1,4 @@
-"""A power cut at any moment of an ingest: nothing is lost, nothing is doubled."""
+"""A power cut at any moment of an ingest or of a compaction: nothing is lost, nothing is doubled."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from core.events import EventStore
 from core.settings import Settings
 from ingest.inbox import Inbox
 from ingest.schema import create_tables
-from tests.ingest.kill_worker import ingest_inbox
+from tests.ingest.kill_worker import LIVE_ROWS, compact, count_rows, ingest_inbox
 from tests.ingest.logs import make_check, make_turn, read_store, to_jsonl
+from tests.soak import repeats
 
-ROUNDS = 50
+ROUNDS = repeats(8)
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload([ingest_inbox.__module__])
 
 
 def test_kill_at_random_points__same_store_as_an_undisturbed_one(tmp_path: Path) -> None:
@@ -25,8 +28,6 @@ def test_kill_at_random_points__same_store_as_an_undisturbed_one(tmp_path: Path)
     inbox.mkdir(parents=True)
     records, turns = 0, 0
     checks_log, turns_log = inbox / "checks.jsonl", inbox / "turns.jsonl"
-    processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload([ingest_inbox.__module__])
     interrupted = 0
     for round_number in range(ROUNDS):
         with checks_log.open("ab") as file:
@@ -37,11 +38,13 @@ def test_kill_at_random_points__same_store_as_an_undisturbed_one(tmp_path: Path)
         with turns_log.open("ab") as file:
             file.write(to_jsonl([make_turn(turns + number) for number in range(200)]))
             turns += 200
-        progress, other_end = processes.Pipe()
-        worker = processes.Process(target=ingest_inbox, args=(home, other_end), daemon=True)
+        progress, other_end = PROCESSES.Pipe()
+        worker = PROCESSES.Process(target=ingest_inbox, args=(home, other_end), daemon=True)
         worker.start()
         other_end.close()
-        assert progress.recv() == "started"
+        checks, evaluated, known, counted = progress.recv()
+        assert (checks, known) == (evaluated, counted)
+        assert checks <= records - 400
         interrupted += not progress.poll(chance.uniform(0.0, 0.25))
         worker.kill()
         worker.join()
@@ -54,10 +57,32 @@ def test_kill_at_random_points__same_store_as_an_undisturbed_one(tmp_path: Path)
     create_tables(undisturbed)
     Inbox(settings.inbox).ingest_new(undisturbed, settings=settings)
     assert survivor.read("SELECT count(*) FROM checks").item() == records
-    assert survivor.read("SELECT count(*) FROM quarantine").item() == ROUNDS // 10
+    assert survivor.read("SELECT count(*) FROM quarantine").item() == -(-ROUNDS // 10)
     assert read_store(survivor) == read_store(undisturbed)
     survivor.close()
     undisturbed.close()
+
+
+def test_kill_during_compaction__every_sum_stays(tmp_path: Path) -> None:
+    chance = random.Random(11)
+    home = tmp_path / "home"
+    (home / "inbox").mkdir(parents=True)
+    interrupted = 0
+    for number in range(ROUNDS):
+        progress, other_end = PROCESSES.Pipe()
+        worker = PROCESSES.Process(target=compact, args=(home, number, other_end), daemon=True)
+        worker.start()
+        other_end.close()
+        stored = (number + 1) * LIVE_ROWS
+        assert progress.recv() == (stored, stored, stored // 2, stored // 2)
+        interrupted += not progress.poll(chance.uniform(0.0, 0.05))
+        worker.kill()
+        worker.join()
+    assert interrupted > ROUNDS / 5
+    survivor = EventStore(home / "events.duckdb")
+    stored = ROUNDS * LIVE_ROWS
+    assert count_rows(survivor) == (stored, stored, stored // 2, stored // 2)
+    survivor.close()
 
 
 @pytest.mark.parametrize("table", ["checks", "check_rollup", "turns", "checkpoints", "ingests"])
@@ -65,9 +90,11 @@ def test_failure_while_storing__leaves_nothing_behind(table: str, events: EventS
     settings.inbox.mkdir()
     (settings.inbox / "a.jsonl").write_bytes(to_jsonl([make_check(number) for number in range(5)]))
     events.write(lambda connection: connection.execute(f"ALTER TABLE {table} RENAME TO hidden"))
+    inbox = Inbox(settings.inbox)
     with pytest.raises(Exception, match=table):
-        Inbox(settings.inbox).ingest_new(events, settings=settings)
+        inbox.ingest_new(events, settings=settings)
     events.write(lambda connection: connection.execute(f"ALTER TABLE hidden RENAME TO {table}"))
     for name in ("checks", "turns", "check_rollup", "turn_rollup", "ingests", "checkpoints"):
         assert events.read(f"SELECT count(*) FROM {name}").item() == 0, name
-    assert Inbox(settings.inbox).ingest_new(events, settings=settings).checks == 5
+    # The same inbox tries again, though the file did not change.
+    assert inbox.ingest_new(events, settings=settings).checks == 5
