@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from core.errors import ConflictError, NotFoundError, TransitionError, UsageError
@@ -15,12 +16,12 @@ from core.records import RecordStore
 from core.settings import QueueSettings
 from incidents.alike import may_be_applied
 from incidents.audit import Change, change
-from incidents.enums import VerdictReason
+from incidents.enums import CaseState, OpenedBy, VerdictReason
 from incidents.models import Case, CaseFilter, Vote
 from incidents.people import Actor, Role
-from incidents.queues import belongs_to
+from incidents.queues import belongs_to, order_by
 from incidents.reviews import VoteCreate, add_vote, find_standing, list_votes, withdraw_vote
-from incidents.views import get_row
+from incidents.views import CaseView, build_view, get_row
 
 LIMIT = 5_000
 
@@ -70,6 +71,70 @@ class Applied:
 
     bulk_id: str
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the conditions of a selection may name in a queue.
+
+    Attributes:
+        filters: Filters that fired on open cases, with their rules.
+        categories: Categories of open cases.
+    """
+
+    filters: Mapping[str, tuple[str, ...]]
+    categories: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a selection holds, for the person who is about to decide.
+
+    Attributes:
+        selection: The selection.
+        shown: Exactly what would be decided.
+        left_out: Open cases that meet the conditions and that no such decision reaches.
+        first: The gravest of those that would be decided, without evidence.
+    """
+
+    selection: Selection
+    shown: Shown
+    left_out: int
+    first: tuple[CaseView, ...]
+
+
+def list_choices(records: RecordStore, queue: QueueSettings, *, actor: Actor) -> Choices:
+    """The filters, rules and categories of a queue's open cases, by name."""
+    actor.require(Role.VIEWER)
+    waits = [col(Case.state) == CaseState.OPEN.value, *belongs_to(queue)]
+    fired = (
+        select(CaseFilter.filter_name, CaseFilter.rule_id)
+        .join(Case, col(Case.case_id) == col(CaseFilter.case_id))
+        # What fired on a random sample must not be told.
+        .where(*waits, Case.opened_by != OpenedBy.SAMPLE.value)
+        .distinct()
+        .order_by(CaseFilter.filter_name, CaseFilter.rule_id)
+    )
+    filters: dict[str, tuple[str, ...]] = {}
+    with records.session() as session:
+        for name, rule in session.exec(fired):
+            filters[name] = (*filters.get(name, ()), *([rule] if rule else []))
+        categories = session.exec(select(Case.category).where(*waits).distinct().order_by(Case.category))
+        return Choices(filters, tuple(filter(None, categories)))
+
+
+def preview_selected(
+    records: RecordStore, selection: Selection, *, actor: Actor, at: datetime, limit: int = 10
+) -> Preview:
+    """What a selection holds now, with its gravest cases."""
+    actor.require(Role.VIEWER)
+    with records.session() as session:
+        ids = _find(session, selection, actor, at)
+        meets = [Case.state == CaseState.OPEN.value, *_meets(selection)]
+        every = session.exec(select(sa.func.count()).select_from(Case).where(*meets)).one()
+        gravest = select(Case).where(*meets, *may_be_applied(actor, at)).order_by(*order_by("priority")).limit(limit)
+        first = tuple(build_view(session, case, with_evidence=False) for case in session.exec(gravest))
+    return Preview(selection, _describe(ids), every - len(ids), first)
 
 
 def count_selected(records: RecordStore, selection: Selection, *, actor: Actor, at: datetime) -> Shown:
@@ -168,8 +233,15 @@ def undo_bulk(records: RecordStore, bulk_id: str, *, actor: Actor, at: datetime)
 
 
 def _find(session: Session, selection: Selection, actor: Actor, at: datetime) -> list[str]:
-    conditions: list[Any] = [*belongs_to(selection.queue), *may_be_applied(actor, at)]
+    query = select(Case.case_id).where(*_meets(selection), *may_be_applied(actor, at))
+    return list(session.exec(query.order_by(Case.case_id)))
+
+
+def _meets(selection: Selection) -> list[Any]:
+    conditions: list[Any] = [*belongs_to(selection.queue)]
     if selection.filter_name or selection.rule_id:
+        # What fired on a random sample must not be told, not even by its number.
+        conditions.append(Case.opened_by != OpenedBy.SAMPLE.value)
         fired = select(CaseFilter.case_id)
         if selection.filter_name:
             fired = fired.where(CaseFilter.filter_name == selection.filter_name)
@@ -178,7 +250,7 @@ def _find(session: Session, selection: Selection, actor: Actor, at: datetime) ->
         conditions.append(col(Case.case_id).in_(fired))
     if selection.category:
         conditions.append(Case.category == selection.category)
-    return list(session.exec(select(Case.case_id).where(*conditions).order_by(Case.case_id)))
+    return conditions
 
 
 def _describe(ids: Sequence[str]) -> Shown:

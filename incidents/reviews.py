@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from incidents.audit import Change, change
 from incidents.enums import Action, CaseState, VerdictReason
 from incidents.judgement.disputes import note_dispute
 from incidents.judgement.guidelines import find_guideline
-from incidents.models import Case, Draw, Progress, Vote
+from incidents.models import Case, CaseEvent, Draw, Progress, Vote
 from incidents.opening import MIRROR_SOURCE
 from incidents.people import SYSTEM, Actor, Role
 from incidents.views import CaseView, add_event, build_view, get_row, require_free
@@ -52,6 +53,9 @@ class VoteCreate:
         note: For colleagues; leaves this store with no export.
         filter_name: The filter that the verdict is about; None = about the turn.
         version: Version of the case that was judged; None = whatever it is now.
+        filters: Filters that were judged with the turn, and whether the turn is harmful as far as each is to tell: a
+            filter that fired was right when it is. Each becomes a vote of its own, which goes before the turn's wherever
+            that filter is measured.
     """
 
     case_id: str
@@ -65,6 +69,7 @@ class VoteCreate:
     note: str | None = None
     filter_name: str | None = None
     version: int | None = None
+    filters: tuple[tuple[str, bool], ...] = ()
 
     def __post_init__(self) -> None:
         """Raises UsageError naming the first field that cannot be stored."""
@@ -74,8 +79,8 @@ class VoteCreate:
             value = getattr(self, name)
             if value is not None and (not value or len(value) > 200 or not value.isprintable()):
                 raise UsageError(f"Not a {name}", repr(value[:50]), "Use up to 200 printable characters.")
-        for name in ("revision", "critique", "note", "filter_name"):
-            value = getattr(self, name) or ""
+        texts = {name: getattr(self, name) or "" for name in ("revision", "critique", "note", "filter_name")}
+        for name, value in [*texts.items(), *(("filters", name) for name, _ in self.filters)]:
             if len(value) > TEXT_LIMIT:
                 raise UsageError("A text is too long", name, f"Keep it within {TEXT_LIMIT:,} characters.")
             # PostgreSQL stores no NUL, and no engine stores half of a surrogate pair.
@@ -143,16 +148,21 @@ def add_vote(
         guideline_version=find_guideline(session),
         bulk_id=bulk_id,
     )
-    session.add(row)
+    about_filters = [_about(row, name, harmful, step) for step, (name, harmful) in enumerate(vote.filters, start=1)]
+    session.add_all([row, *about_filters])
     session.flush()
     _settle(session, case, [*votes, row], at=current.at)
+    payload: dict[str, object] = {"vote_id": row.vote_id}
+    if about_filters:
+        payload["filters"] = [own.vote_id for own in about_filters]
     action = Action.ADJUDICATE if selection else Action.VOTE
-    add_event(current, case, action, {"vote_id": row.vote_id}, is_part=bulk_id is not None)
+    add_event(current, case, action, payload, is_part=bulk_id is not None)
     return build_view(session, case, with_evidence=False)
 
 
 def undo_vote(records: RecordStore, case_id: str, *, actor: Actor, at: datetime) -> CaseView:
-    """Withdraws the actor's last verdict on a case; nothing is deleted, and no earlier one of theirs comes back.
+    """Withdraws the actor's last verdict on a case, with what it said of filters; nothing is deleted, and no earlier one of
+    theirs comes back.
 
     Without any verdict left the case is open again, or escalated again if it had been.
 
@@ -166,7 +176,11 @@ def undo_vote(records: RecordStore, case_id: str, *, actor: Actor, at: datetime)
         own = [vote for vote in find_standing(list_votes(session, case_id)) if vote.reviewer == actor.name]
         if not own:
             raise TransitionError("Nothing to withdraw", f"{actor.name} has no standing verdict on {case_id}")
-        withdraw_vote(current, case, max(own, key=lambda vote: vote.voted_at))
+        last = max(own, key=lambda vote: vote.voted_at)
+        together = next((ids for ids in _list_together(session, case_id) if last.vote_id in ids), {last.vote_id})
+        for vote in sorted(own, key=lambda vote: vote.voted_at, reverse=True):
+            if vote.vote_id in together:
+                withdraw_vote(current, case, vote)
         return build_view(session, case)
 
 
@@ -279,6 +293,20 @@ def _settle(session: Session, case: Case, votes: Sequence[Vote], *, at: datetime
     case.harmful = None if harmful == benign else harmful > benign
     agreeing = [vote.category for vote in deciding if vote.category and vote.harmful == case.harmful]
     case.verdict_category = Counter(agreeing).most_common(1)[0][0] if agreeing else None
+
+
+def _about(vote: Vote, filter_name: str, harmful: bool, step: int) -> Vote:
+    """The vote about a filter that was given with a vote about the turn."""
+    values = vote.model_dump(exclude={"vote_id", "revision", "critique", "note", "principle_id", "severity"})
+    values |= {"filter_name": filter_name, "harmful": harmful, "voted_at": vote.voted_at + timedelta(microseconds=step)}
+    return Vote(**values | {"category": vote.category if harmful else None})
+
+
+def _list_together(session: Session, case_id: str) -> list[set[int]]:
+    """The ids of votes that were cast together, newest first."""
+    query = select(CaseEvent.payload).where(CaseEvent.case_id == case_id, CaseEvent.action == Action.VOTE.value)
+    payloads = map(json.loads, session.exec(query.order_by(col(CaseEvent.seq).desc())))
+    return [{payload["vote_id"], *payload.get("filters", ())} for payload in payloads]
 
 
 def _follow(vote: Vote, kind: VoteKind, at: datetime) -> Vote:

@@ -186,7 +186,9 @@ def _render_case(desk: Desk, case_id: str) -> None:
 def _settle(desk: Desk, case: CaseView) -> None:
     desk.keep(case, {})
     try:
-        adjudicate(desk.home.records, to_vote(case, desk.draft(case)), actor=desk.actor, at=now())
+        adjudicate(
+            desk.home.records, to_vote(case.case_id, desk.draft(case), version=case.version), actor=desk.actor, at=now()
+        )
     except AppError as error:
         desk.tell(error.sentence(), is_problem=True)
         return

@@ -13,6 +13,7 @@ from dashboard.components import (
     triage_context,
     triage_conversation,
     triage_dialogs,
+    triage_filters,
     triage_form,
     triage_queue,
     triage_why,
@@ -20,6 +21,7 @@ from dashboard.components import (
 from dashboard.components.escalation import summarize_turns
 from dashboard.components.triage_desk import Desk, is_blind, resume_lease
 from dashboard.components.triage_evidence import list_matches, list_reports, list_turns, tabulate_checks
+from dashboard.components.triage_filters import list_said
 from dashboard.navigation import get_path
 from dashboard.text import inert
 from dashboard.theme import format_duration, format_time
@@ -54,7 +56,7 @@ def render(desk: Desk, case_id: str, *, shortcuts: bool, zone: ZoneInfo) -> None
     with conversation.container(height=PANEL_HEIGHT, border=True, key="triage_conversation"):
         _render_conversation(desk, case, shortcuts=shortcuts)
     with why.container(height=PANEL_HEIGHT, border=True, key="triage_why"):
-        _render_why(desk, case)
+        _render_why(desk, case, shortcuts=shortcuts, can_judge=can_judge)
     with st.container(gap="xsmall", key="triage_form"):
         triage_form.render(
             case.case_id,
@@ -82,6 +84,13 @@ def render(desk: Desk, case_id: str, *, shortcuts: bool, zone: ZoneInfo) -> None
             list_colleagues(desk.home.records, actor=desk.actor),
             hours=desk.home.settings.cases.hand_over_h,
             on_confirm=partial(desk.hand_over, case),
+            on_close=desk.close_dialog,
+        )
+    elif desk.dialog() == "filters":
+        triage_filters.ask_marks(
+            list_said(case.evidence),
+            dict(desk.draft(case).filters),
+            on_mark=lambda marks: desk.keep(case, {"filters": tuple(marks.items())}),
             on_close=desk.close_dialog,
         )
 
@@ -172,7 +181,7 @@ def _render_conversation(desk: Desk, case: CaseView, *, shortcuts: bool) -> None
     )
 
 
-def _render_why(desk: Desk, case: CaseView) -> None:
+def _render_why(desk: Desk, case: CaseView, *, shortcuts: bool, can_judge: bool) -> None:
     is_revealed = desk.is_revealed(case, case.request_id)
     triage_why.render(
         tabulate_checks(case.evidence),
@@ -181,6 +190,10 @@ def _render_why(desk: Desk, case: CaseView) -> None:
         reports=list_reports(case.evidence),
         matches=list_matches(case.evidence) if is_revealed else None,
     )
+    if not is_blind(case) and list_said(case.evidence):
+        triage_filters.render_button(
+            dict(desk.draft(case).filters), shortcuts=shortcuts, disabled=not can_judge, on_open=desk.open_dialog
+        )
     constitution = read_constitution(desk.home.settings)
     principles = [(item.principle_id, item.text) for item in constitution.principles] if constitution else []
     triage_context.render_policy(principles, chosen=desk.draft(case).principle_id)

@@ -17,10 +17,11 @@ from core.errors import AppError
 from core.settings import EVERYTHING, QueueSettings
 from dashboard import lists, state
 from dashboard.components.triage_draft import Draft, Drafts, get_drafts
+from dashboard.components.triage_filters import FilterSaid, judge_filters, list_said
 from dashboard.components.triage_form import read_inputs
 from incidents.alike import list_alike
 from incidents.audit import count_actions
-from incidents.bulk import apply_verdict, undo_bulk
+from incidents.bulk import Preview, Selection, apply_verdict, judge_selected, undo_bulk
 from incidents.cases import CaseView, reveal_turn
 from incidents.enums import CaseState, EscalationReason, OpenedBy, VerdictReason
 from incidents.judgement.serving import (
@@ -44,8 +45,8 @@ from service.home import Home
 
 P = ParamSpec("P")
 
-_REVEALED, _SKIPPED, _JUDGED, _APPLIED, _NOTICE, _DIALOG = (
-    f"triage.{name}" for name in ("revealed", "skipped", "judged", "applied", "notice", "dialog")
+_REVEALED, _SKIPPED, _JUDGED, _NOTICE, _DIALOG = (
+    f"triage.{name}" for name in ("revealed", "skipped", "judged", "notice", "dialog")
 )
 
 
@@ -55,6 +56,21 @@ class Notice:
 
     text: str
     is_problem: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One decision of this session, for its undo.
+
+    Attributes:
+        case_id: The case; "" when it was about a selection alone.
+        draft: What was saved.
+        bulk_id: The decision over many cases that it was, or was applied by; "" for none.
+    """
+
+    case_id: str
+    draft: Draft
+    bulk_id: str = ""
 
 
 def _tells_problems(
@@ -98,7 +114,7 @@ class Desk:
         return notice if isinstance(notice, Notice) else Notice("")
 
     def dialog(self) -> str:
-        """The open dialog: "escalate", "snooze", "hand_over", "keys", or ""."""
+        """The open dialog: "escalate", "snooze", "hand_over", "filters", "bulk", "keys", or ""."""
         return str(st.session_state.get(_DIALOG, ""))
 
     def alike(self, case: CaseView) -> list[CaseView]:
@@ -106,7 +122,7 @@ class Desk:
         return [] if is_blind(case) else list_alike(self.home.records, case.case_id, actor=self.actor, at=now())
 
     def can_undo(self) -> bool:
-        """This session has judged a case."""
+        """This session has decided something."""
         return bool(_judged())
 
     def queue(self) -> QueueSettings:
@@ -196,8 +212,18 @@ class Desk:
         if draft is None:
             return
         applied = apply_verdict(self.home.records, case.case_id, case_ids, actor=self.actor, at=now())
-        st.session_state[_APPLIED] = _applied() | {case.case_id: applied.bulk_id}
+        *earlier, own = _judged()
+        st.session_state[_JUDGED] = (*earlier, replace(own, bulk_id=applied.bulk_id))
         self.take_next(said=f"Saved as {draft.verdict} for {applied.count + 1:,} cases; Z undoes all of it.")
+
+    @_tells_problems
+    def decide_many(self, selection: Selection, seen: Preview, draft: Draft) -> None:
+        """Casts one verdict on exactly what the preview showed."""
+        self.close_dialog()
+        vote = to_vote("", draft)
+        applied = judge_selected(self.home.records, selection, vote, shown=seen.shown, actor=self.actor, at=now())
+        st.session_state[_JUDGED] = (*_judged(), Done("", draft, applied.bulk_id))
+        self.tell(f"Saved as {draft.verdict} for {applied.count:,} cases; Z undoes all of it.")
 
     def _judge(self, case: CaseView) -> Draft | None:
         self.keep(case, {})
@@ -205,8 +231,9 @@ class Desk:
         if not draft.verdict:
             self.tell("Choose harmful, benign or unsure first.", is_problem=True)
             return None
-        judge_item(self.home.records, to_vote(case, draft), actor=self.actor, at=now())
-        st.session_state[_JUDGED] = (*_judged(), (case.case_id, draft))
+        vote = to_vote(case.case_id, draft, version=case.version, said=list_said(case.evidence))
+        judge_item(self.home.records, vote, actor=self.actor, at=now())
+        st.session_state[_JUDGED] = (*_judged(), Done(case.case_id, draft))
         self.drafts.drop(self.actor.name, case.case_id)
         return draft
 
@@ -250,17 +277,33 @@ class Desk:
     @_tells_problems
     def undo(self) -> None:
         """Withdraws this session's last verdict and opens its case again with the draft as it was."""
-        *earlier, (case_id, draft) = _judged()
-        lease_s = self.home.settings.cases.lease_s
-        applied = _applied()
-        if case_id in applied:
-            undo_bulk(self.home.records, applied.pop(case_id), actor=self.actor, at=now())
-            st.session_state[_APPLIED] = applied
-        undo_item(self.home.records, case_id, actor=self.actor, lease_s=lease_s, at=now())
+        *earlier, last = _judged()
+        if last.bulk_id:
+            undo_bulk(self.home.records, last.bulk_id, actor=self.actor, at=now())
+        if last.case_id:
+            self._withdraw(last.case_id)
+            self.drafts.put(self.actor.name, last.case_id, last.draft)
+            self.open(last.case_id)
         st.session_state[_JUDGED] = tuple(earlier)
-        self.drafts.put(self.actor.name, case_id, draft)
-        self.open(case_id)
         self.tell("Verdict withdrawn.")
+
+    @_tells_problems
+    def take_back(self, case_id: str) -> None:
+        """Withdraws the reviewer's verdict on a case, given in this session or long ago."""
+        self._withdraw(case_id)
+        st.session_state[_JUDGED] = tuple(done for done in _judged() if done.case_id != case_id)
+        self.tell("Verdict withdrawn; the case waits again if nobody else judged it.")
+
+    @_tells_problems
+    def take_back_all(self, bulk_id: str) -> None:
+        """Withdraws every verdict of one decision over many cases."""
+        count = undo_bulk(self.home.records, bulk_id, actor=self.actor, at=now())
+        st.session_state[_JUDGED] = tuple(done for done in _judged() if done.bulk_id != bulk_id)
+        self.tell(f"{count:,} verdicts withdrawn.")
+
+    def _withdraw(self, case_id: str) -> None:
+        lease_s = self.home.settings.cases.lease_s
+        undo_item(self.home.records, case_id, actor=self.actor, lease_s=lease_s, at=now())
 
     def read_whole(self, request_id: str, role: str) -> str:
         """One text of a turn as stored, however long; "" when the event store no longer has it."""
@@ -306,11 +349,18 @@ def count_judged_today(desk: Desk, *, zone: ZoneInfo) -> int:
     return count_actions(desk.home.records, actor=desk.actor.name, action="case.vote", since=to_utc(midnight))
 
 
-def to_vote(case: CaseView, draft: Draft) -> VoteCreate:
-    """The vote that a draft stands for; a benign turn has no category and severity 0."""
+def to_vote(case_id: str, draft: Draft, *, version: int | None = None, said: Sequence[FilterSaid] = ()) -> VoteCreate:
+    """The vote that a draft stands for; a benign turn has no category and severity 0.
+
+    Args:
+        case_id: The case; "" where there are many.
+        draft: The draft.
+        version: Version of the case that was judged.
+        said: What the filters said of the turn, of which the draft may say whether they were right.
+    """
     is_benign = draft.verdict == "benign"
     return VoteCreate(
-        case_id=case.case_id,
+        case_id=case_id,
         harmful=draft.harmful,
         category=None if is_benign else draft.category or None,
         severity=0 if is_benign else draft.severity,
@@ -319,7 +369,8 @@ def to_vote(case: CaseView, draft: Draft) -> VoteCreate:
         revision=draft.revision.strip() or None,
         critique=draft.critique.strip() or None,
         note=draft.note.strip() or None,
-        version=case.version,
+        version=version,
+        filters=judge_filters(said, dict(draft.filters)),
     )
 
 
@@ -333,9 +384,5 @@ def _session_set(key: str) -> frozenset[Any]:
     return value if isinstance(value, frozenset) else frozenset()
 
 
-def _applied() -> dict[str, str]:
-    return dict(st.session_state.get(_APPLIED, {}))
-
-
-def _judged() -> tuple[tuple[str, Draft], ...]:
+def _judged() -> tuple[Done, ...]:
     return tuple(st.session_state.get(_JUDGED, ()))

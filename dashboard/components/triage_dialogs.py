@@ -13,6 +13,7 @@ KEYS = (
     ("H B U", "harmful, benign, unsure"),
     ("0 1 2 3 4", "severity: none, low, medium, high, extreme"),
     ("V", "reveal the flagged turn (recorded in the audit log)"),
+    ("F", "say of each filter whether it was right"),
     ("Enter", "save the verdict and take the next case"),
     ("A", "save for all cases that say nearly the same, too"),
     ("S", "skip: the case goes back to the others"),
@@ -20,6 +21,7 @@ KEYS = (
     ("O", "hand it over to a colleague"),
     ("X", "escalate, with a reason"),
     ("Z", "undo your last verdict"),
+    ("D", "in the queue: one verdict for every open case of a selection"),
     ("Q", "back to the queue; the draft is kept"),
     ("K ?", "this list"),
 )

@@ -24,6 +24,7 @@ class Draft:
         revision: The better response.
         critique: What is wrong with the response.
         note: A remark for colleagues, never exported.
+        filters: Filters judged, and whether each was right.
     """
 
     verdict: str = ""
@@ -34,6 +35,7 @@ class Draft:
     revision: str = ""
     critique: str = ""
     note: str = ""
+    filters: tuple[tuple[str, bool], ...] = ()
 
     @property
     def harmful(self) -> bool | None:

@@ -6,19 +6,30 @@ import streamlit as st
 
 from core.clock import now
 from dashboard import data, state
-from dashboard.components import triage_case, triage_dialogs, triage_help_key, triage_queue
+from dashboard.components import (
+    triage_bulk,
+    triage_case,
+    triage_dialogs,
+    triage_help_key,
+    triage_history,
+    triage_queue,
+)
 from dashboard.components.empty import render_empty
 from dashboard.components.reviewer_wellness import render_rest
 from dashboard.components.triage_desk import Desk, count_judged_today, find_case_id, open_desk
+from incidents.bulk import Preview, Selection, list_choices, preview_selected
 from incidents.cases import count_by_state, list_cases
 from incidents.enums import CaseState
+from incidents.judgement.history import list_own
 from incidents.judgement.offers import count_offers
+from incidents.people import Role
 from incidents.queues import Order, QueueCount
 from ingest.crosswalk import HAZARDS
 
 LISTED = 50
-LISTS = {CaseState.OPEN: "Waiting", CaseState.ESCALATED: "Escalated", CaseState.DECIDED: "Decided"}
-EMPTY = {
+LISTS: dict[str, str] = {CaseState.OPEN: "Waiting", CaseState.ESCALATED: "Escalated", CaseState.DECIDED: "Decided"}
+OWN = "own"
+EMPTY: dict[str, tuple[str, str]] = {
     CaseState.OPEN: (
         "Nothing waits",
         "Cases open by themselves when a filter acts, the cascade escalates, or a user reports a turn.",
@@ -76,30 +87,45 @@ def _render_queue(desk: Desk, chosen: QueueCount, *, shortcuts: bool) -> None:
             disabled=not chosen.waiting,
             on_click=desk.take_next,
         )
+        triage_bulk.render_button(
+            waiting=chosen.waiting,
+            can_decide=desk.actor.role in (Role.LEAD, Role.ADMIN),
+            shortcuts=shortcuts,
+            on_open=desk.open_dialog,
+        )
         triage_case.render_undo(desk, shortcuts=shortcuts)
         triage_queue.render_notice(desk.notice())
+    if desk.dialog() == "bulk":
+        _ask_bulk(desk, chosen)
     counts = count_by_state(desk.home.records, actor=desk.actor, queue=desk.queue())
     with st.container(horizontal=True, horizontal_alignment="distribute", key="triage_lists"):
         shown = st.segmented_control(
             "Cases",
-            list(LISTS),
+            [*LISTS, OWN],
             default=CaseState.OPEN,
             required=True,
-            format_func=lambda item: f"{LISTS[item]} {counts[item]:,}",
+            format_func=lambda item: "Yours" if item == OWN else f"{LISTS[item]} {counts[item]:,}",
             key="triage_list",
             label_visibility="collapsed",
         )
-        order = st.segmented_control(
-            "Order",
-            list(ORDERS),
-            default="priority",
-            required=True,
-            format_func=ORDERS.__getitem__,
-            key="triage_order",
-            label_visibility="collapsed",
+        order = (
+            None
+            if shown == OWN
+            else st.segmented_control(
+                "Order",
+                list(ORDERS),
+                default="priority",
+                required=True,
+                format_func=ORDERS.__getitem__,
+                key="triage_order",
+                label_visibility="collapsed",
+            )
         )
+    if order is None:
+        _render_own(desk)
+        return
     cases = list_cases(
-        desk.home.records, actor=desk.actor, states=[shown], queue=desk.queue(), order=order, limit=LISTED
+        desk.home.records, actor=desk.actor, states=[CaseState(shown)], queue=desk.queue(), order=order, limit=LISTED
     )
     if not cases:
         render_empty(*EMPTY[shown])
@@ -112,6 +138,33 @@ def _render_queue(desk: Desk, chosen: QueueCount, *, shortcuts: bool) -> None:
     )
     listed = "All" if counts[shown] <= len(cases) else f"The first {len(cases):,}"
     st.caption(f"{listed} of {counts[shown]:,}, whatever the bar's window and filters. Choose a row to open it.")
+
+
+def _render_own(desk: Desk) -> None:
+    triage_history.render(
+        list_own(desk.home.records, actor=desk.actor),
+        zone=data.zone(),
+        at=now(),
+        on_open=desk.open,
+        on_withdraw=desk.take_back,
+        on_withdraw_all=desk.take_back_all,
+    )
+
+
+def _ask_bulk(desk: Desk, chosen: QueueCount) -> None:
+    records = desk.home.records
+
+    def preview(conditions: triage_bulk.Conditions) -> Preview:
+        selection = Selection(desk.queue(), conditions.filter_name, conditions.rule_id, conditions.category)
+        return preview_selected(records, selection, actor=desk.actor, at=now())
+
+    triage_bulk.ask(
+        list_choices(records, desk.queue(), actor=desk.actor),
+        queue=chosen.title,
+        preview=preview,
+        on_confirm=desk.decide_many,
+        on_close=desk.close_dialog,
+    )
 
 
 render_page()

@@ -12,12 +12,14 @@ from streamlit.testing.v1 import AppTest
 from core.clock import isoformat, now
 from core.settings import Settings
 from dashboard.components.triage_case import list_snoozes
+from dashboard.components.triage_desk import Desk
 from dashboard.components.triage_draft import get_drafts
 from incidents.audit import count_actions
 from incidents.cases import get_case, lease_case, list_cases, open_cases
 from incidents.constitution.principles import Constitution, Principle, save_constitution
 from incidents.enums import CaseState
 from incidents.filing import make_case_id
+from incidents.judgement.history import list_own
 from incidents.models import AuditEntry, Case, Vote
 from incidents.people import SYSTEM, Actor, Role
 from ingest.load import load_records
@@ -417,3 +419,64 @@ def test_the_policy_stands_beside_the_choices(home: Home) -> None:
     run(page)
     assert "Policy P-1: Never help to hurt." in shown_texts(page)
     assert "P-2" not in shown_texts(page)
+
+
+def test_each_filter_is_marked_right_or_wrong_with_the_verdict(home: Home) -> None:
+    page = press(open_page(), "triage_start")
+    case_id = opened_case(page)
+    press(page, "triage_benign")
+    press(page, "triage_filters")
+    assert "clf fired" in shown_texts(page)
+    press(page, "triage_mark_1")
+    assert page.button(key="triage_mark_1").label == "1: Wrong"
+    press(page, "triage_mark_1")
+    press(page, "triage_mark_1")
+    assert page.button(key="triage_mark_1").label == "1: Not judged"
+    press(page, "triage_mark_1")
+    press(page, "triage_marks_done")
+    assert "clf wrong" in all_words(page)
+    press(page, "triage_save")
+    assert [(vote.filter_name, vote.harmful) for vote in votes(home)] == [(None, False), ("clf", False)]
+    press(page, "triage_undo")
+    assert [vote.kind for vote in votes(home)] == ["vote", "vote", "withdrawal", "withdrawal"]
+    assert state_of(home, case_id) is CaseState.OPEN
+    assert "clf wrong" in all_words(page), "the marks come back with the draft"
+
+
+def test_a_selection_is_decided_exactly_as_shown_and_undone(home: Home) -> None:
+    add_turn(home, "r4", "c4", category="hate", score=0.8)
+    open_cases(home.records, home.events, settings=home.settings, actor=SYSTEM)
+    lease_case(home.records, make_case_id("r4"), actor=OTHER, lease_s=600, at=now())
+    page = press(open_page(), "triage_bulk_open")
+    assert "**3** open cases would get your verdict." in [item.value for item in page.markdown]
+    assert any(item.value.startswith("1 more ") for item in page.caption)
+    page.selectbox(key="triage_bulk_category").set_value("hate")
+    run(page)
+    assert page.button(key="triage_bulk_confirm").disabled, "no verdict yet"
+    press(page, "triage_bulk_benign")
+    assert page.button(key="triage_bulk_confirm").label == "Decide 1 case"
+    press(page, "triage_bulk_confirm")
+    assert [(vote.request_id, vote.harmful) for vote in votes(home)] == [("r1", False)]
+    assert count_actions(home.records, actor=ME.name, action="cases.judge_bulk", since=now() - timedelta(hours=1)) == 1
+    press(page, "triage_undo")
+    assert state_of(home, make_case_id("r1")) is CaseState.OPEN
+    assert "case" not in page.query_params
+
+
+def test_own_decisions_are_listed_and_taken_back(home: Home) -> None:
+    page = press(open_page(), "triage_start")
+    case_id = opened_case(page)
+    press(page, "triage_harmful")
+    press(page, "triage_save")
+    other = open_page()
+    other.segmented_control(key="triage_list").set_value("own")
+    run(other)
+    table = other.dataframe[0].value
+    assert table["Verdict"].to_list() == ["harmful"]
+    assert table["Counts"].to_list() == ["yes"]
+    assert other.button(key="triage_history_undo").disabled, "nothing is chosen"
+    desk = Desk(home, ME, get_drafts())
+    desk.take_back(case_id)
+    assert state_of(home, case_id) is CaseState.OPEN
+    assert [item.is_standing for item in list_own(home.records, actor=ME)] == [False]
+    assert list_own(home.records, actor=OTHER) == []

@@ -210,3 +210,27 @@ def test_a_persons_category_is_the_hazard_that_it_names_in_both_stores(house: Ho
     mirror_votes(house.records, house.events, settings=house.settings)
     found = house.events.read("SELECT category FROM labels ORDER BY 1")["category"].to_list()
     assert found == ["hate", "hate", "suicide_self_harm", "unmapped:Off-Topic", "unmapped:off topic"]
+
+
+def test_marks_of_filters_are_votes_of_their_own_and_go_back_with_the_verdict(house: House) -> None:
+    case_id = house.add_cases(1)[0]
+    marks = (("guard", True), ("words", False))
+    cast_vote(house.records, VoteCreate(case_id, harmful=True, category="hate", filters=marks), actor=ANA, at=T0)
+    with house.records.session() as session:
+        cast = [(vote.filter_name, vote.harmful, vote.category) for vote in list_votes(session, case_id)]
+    assert cast == [(None, True, "hate"), ("guard", True, "hate"), ("words", False, None)]
+    assert mirror(house) == 3
+    found = consensus(house.events.backend()).to_polars().select("filter_name", "harmful").rows()
+    assert dict(found) == {None: True, "guard": True, "words": False}
+    assert undo_vote(house.records, case_id, actor=ANA, at=T0).state is CaseState.OPEN
+    mirror(house)
+    assert consensus(house.events.backend()).to_polars().is_empty()
+
+
+def test_a_later_mark_alone_is_withdrawn_alone(house: House) -> None:
+    case_id = house.add_cases(1)[0]
+    cast_vote(house.records, VoteCreate(case_id, harmful=True), actor=ANA, at=T0)
+    cast_vote(house.records, VoteCreate(case_id, harmful=False, filter_name="guard"), actor=ANA, at=T0)
+    assert undo_vote(house.records, case_id, actor=ANA, at=T0).state is CaseState.DECIDED
+    mirror(house)
+    assert list(verdicts(house).values()) == [True]

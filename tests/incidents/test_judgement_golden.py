@@ -23,6 +23,7 @@ from incidents.judgement.golden import (
     pin_imported,
     retire_item,
 )
+from incidents.judgement.history import list_own
 from incidents.judgement.models import Answer, Assignment
 from incidents.judgement.serving import get_item, judge_item, skip_item, take_next, undo_item
 from incidents.models import Vote
@@ -210,3 +211,21 @@ def test_items_come_at_the_set_rate_and_each_once(house: House) -> None:
         asked = session.exec(select(Assignment).where(Assignment.purpose == Purpose.GOLDEN.value)).all()
         assert len({item.case_id for item in asked}) == len(asked) == golden
     assert T0 < max(item.leased_until for item in asked) <= T0 + timedelta(seconds=600)
+
+
+def test_own_history_holds_answers_among_verdicts(house: House) -> None:
+    house.add_cases(1)
+    add_golden(house, 1)
+    known = answer(house, ANA, harmful=True)
+    first = answer(house, ANA, harmful=False)
+    own = list_own(house.records, actor=ANA)
+    assert {(item.case_id, item.harmful, item.is_standing) for item in own} == {
+        (known, True, True),
+        (first, False, True),
+    }
+    undo_item(house.records, known, actor=ANA, lease_s=600, at=T0)
+    assert {item.case_id: item.is_standing for item in list_own(house.records, actor=ANA)} == {
+        known: False,
+        first: True,
+    }
+    assert list_own(house.records, actor=BEN) == []
