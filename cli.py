@@ -19,7 +19,7 @@ from core.errors import AppError, UsageError
 from core.settings import describe, load_settings
 from service import render
 from service.alert_commands import alerts_app
-from service.arguments import find_home_argument
+from service.arguments import find_home_argument, get_operator
 from service.audit_commands import audit_app
 from service.backup_commands import back_up, restore
 from service.calibration_commands import calibration_app, guidelines_app
@@ -55,6 +55,7 @@ from service.sample_command import draw_reviews
 from service.tokens import print_token
 
 if TYPE_CHECKING:
+    from incidents.audit_log import Deed
     from service.home import Home
 
 _INTERRUPTED = 130  # Typer's answer to Ctrl-C
@@ -175,7 +176,7 @@ def labels_import(
     as_json: JsonOption = False,
 ) -> None:
     """Imports human verdicts (label_log). Example: weir labels import verdicts.jsonl"""
-    _ingest(paths, "label_log", source, home, as_json)
+    _ingest(paths, "label_log", source, home, as_json, deed="labels.import")
 
 
 @app.command()
@@ -280,7 +281,16 @@ def _run(arguments: Sequence[str], invocation: Invocation) -> int:
         INVOCATION.reset(token)
 
 
-def _ingest(paths: list[str], format_key: str | None, source: str | None, home: Path | None, as_json: bool) -> None:
+def _ingest(
+    paths: list[str],
+    format_key: str | None,
+    source: str | None,
+    home: Path | None,
+    as_json: bool,
+    *,
+    deed: Deed | None = None,
+) -> None:
+    from core.clock import now
     from ingest.files import ingest_paths
 
     with opened_home(home) as opened, named_paths(paths) as files, progress("reading") as advance:
@@ -292,6 +302,11 @@ def _ingest(paths: list[str], format_key: str | None, source: str | None, home: 
             source=source,
             on_progress=lambda path, done, size: advance(path.name, done / max(size, 1)),
         )
+        if deed is not None:
+            from incidents.audit_log import note_deed
+
+            counts = {"files": len(files), "stored": summary.labels, "rejected": summary.rejected}
+            note_deed(opened.records, deed, source or "label_log", counts, actor=get_operator(), at=now())
     document = summary.to_json()
     emit(as_json, document, lambda out: render.print_pairs(document, out))
     raise typer.Exit(PARTLY if summary.rejected else OK)

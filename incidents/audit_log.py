@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
@@ -25,6 +25,14 @@ from incidents.people import SYSTEM, Actor, Role
 HEADS = "audit-heads.jsonl"
 """File of the home that notes, now and then, how far the log was and what its last digest was."""
 _SETTINGS = "settings.change"
+Deed = Literal["labels.import", "quarantine.retry", "quarantine.reveal", "report.export", "postmortem.export"]
+_LEAST_ROLES: Mapping[Deed, Role] = {
+    "labels.import": Role.LEAD,
+    "quarantine.retry": Role.LEAD,
+    "quarantine.reveal": Role.REVIEWER,
+    "report.export": Role.VIEWER,
+    "postmortem.export": Role.VIEWER,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,33 @@ class Person:
     roles: tuple[str, ...]
     first_at: datetime
     last_at: datetime
+
+
+def note_deed(
+    records: RecordStore,
+    deed: Deed,
+    subject: str,
+    detail: Mapping[str, object] | None = None,
+    *,
+    actor: Actor,
+    at: datetime,
+) -> None:
+    """Records what somebody saw, took out or changed where no other change of the decision store tells of it.
+
+    Args:
+        records: The decision store.
+        deed: What it was.
+        subject: On what: an id or a name of ours.
+        detail: Ids and counts, never logged text.
+        actor: Who.
+        at: Now.
+
+    Raises:
+        AccessError: The actor's role does not permit it.
+    """
+    actor.require(_LEAST_ROLES[deed])
+    with change(records, actor=actor, at=at) as current:
+        current.record(deed, subject, detail)
 
 
 def list_audit(

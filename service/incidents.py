@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from incidents.audit_log import note_deed
 from incidents.people import Actor
 from incidents.response.document import Document
 from incidents.response.enums import IncidentAction, ReportKind
@@ -16,12 +17,13 @@ from service.home import Home
 
 
 def prepare_postmortem(home: Home, number: int, *, actor: Actor, at: datetime) -> Document:
-    """The postmortem of an incident as it stands now.
+    """The postmortem of an incident as it stands now, to be taken out: that it was is recorded.
 
     Raises:
         NotFoundError: There is no such incident.
     """
     view, timeline, impact = _read(home, number, actor=actor, at=at)
+    note_deed(home.records, "postmortem.export", str(number), {"version": view.life.version}, actor=actor, at=at)
     return build_postmortem(view, timeline, impact, at=at)
 
 

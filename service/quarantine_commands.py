@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from service import render
+from service.arguments import get_operator
 from service.invocation import OK, PARTLY, emit, opened_home
 from service.options import HomeOption, JsonOption
 
@@ -35,20 +36,23 @@ def quarantine_show(
     as_json: JsonOption = False,
 ) -> None:
     """Shows one rejected record. Example: weir quarantine show 3f2a"""
+    from core.clock import now
+    from incidents.audit_log import note_deed
     from ingest.quarantine import get_reject
     from metrics.report import plain
 
     with opened_home(home) as opened:
         row = get_reject(opened.events, reject_id)
+        note_deed(opened.records, "quarantine.reveal", str(row["reject_id"]), actor=get_operator(), at=now())
     emit(as_json, plain(row), lambda out: render.print_pairs(row, out))
 
 
 @quarantine_app.command("retry")
 def quarantine_retry(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Reads every rejected record again after a fix. Example: weir quarantine retry"""
-    from ingest.quarantine import retry_rejects
+    from service.quarantine import retry_all
 
     with opened_home(home) as opened:
-        summary = retry_rejects(opened.events, settings=opened.settings)
+        summary = retry_all(opened, actor=get_operator())
     emit(as_json, summary.to_json(), lambda out: render.print_pairs(summary.to_json(), out))
     raise typer.Exit(PARTLY if summary.rejected else OK)

@@ -9,7 +9,7 @@ import typer
 
 from core.errors import ConfigError
 from service import render
-from service.arguments import build_query
+from service.arguments import build_query, get_operator
 from service.invocation import absolute, emit, opened_home
 from service.options import FilterOption, HomeOption, JsonOption, SinceOption, UntilOption
 
@@ -48,6 +48,8 @@ def print_report(
     """Prints one report's numbers with intervals and coverage. Example: weir report errors --by filter_name --json; weir report transparency --since 30d --csv dsa.csv --html dsa.html"""
     from dataclasses import replace
 
+    from core.clock import now
+    from incidents.audit_log import note_deed
     from incidents.judgement.profiles import group_reviewers
     from incidents.response.document import write_html
     from metrics import REPORTS
@@ -60,6 +62,8 @@ def print_report(
         if groups is not None:
             query = replace(query, groups=group_reviewers(opened.records, groups))
         result = run_home_report(opened, name, query, engine=_open(engine))
+        if written := [kind for kind, path in (("csv", csv), ("html", html)) if path is not None]:
+            note_deed(opened.records, "report.export", name, {"kinds": written}, actor=get_operator(), at=now())
     document: Any = result.to_json()
     if csv is not None:
         # A byte order mark, without which spreadsheets take the file for another encoding.

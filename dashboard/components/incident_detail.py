@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from core.clock import now
-from dashboard import data
+from dashboard import data, state
 from dashboard.components.document import render_document, render_downloads, render_pairs
 from dashboard.components.escalation import render_turns
 from dashboard.components.incident_desk import choose_incident, get_dialog, open_section, render_button, render_step
@@ -19,6 +19,7 @@ from dashboard.components.loading import loading
 from dashboard.navigation import get_path
 from dashboard.text import inert, write_out
 from dashboard.theme import format_duration, format_time
+from incidents.audit_log import note_deed
 from incidents.people import Actor
 from incidents.response.enums import Duty, IncidentAction, IncidentState, LinkKind, Severity
 from incidents.response.escalation import list_incident_turns
@@ -265,5 +266,17 @@ def _render_postmortem(view: IncidentView, timeline: Sequence[TimelineItem], imp
             for section in SECTIONS:
                 open_section(section, view, key=f"incident_write_{section.value}")
             st.space("stretch")
-            render_downloads(document, name=f"incident-{view.number}-postmortem", key="incident_postmortem")
+            render_downloads(
+                document,
+                name=f"incident-{view.number}-postmortem",
+                key="incident_postmortem",
+                on_click=_note_postmortem,
+                args=(view,),
+            )
         render_document(document, key="incident_postmortem")
+
+
+def _note_postmortem(view: IncidentView) -> None:
+    facts = {"version": view.life.version}
+    records = data.home().records
+    note_deed(records, "postmortem.export", str(view.number), facts, actor=state.current_actor(), at=now())

@@ -7,15 +7,17 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import streamlit as st
 
+from core.clock import now
 from dashboard import data, lists, state
 from dashboard.components.empty import render_empty
 from dashboard.text import inert, plain, write_out
 from dashboard.theme import format_count, localise
-from incidents.people import Role
-from ingest.quarantine import retry_rejects
+from incidents.audit_log import note_deed
+from service.quarantine import retry_all
 
 SHOWN = 200
 RECORD_LIMIT = 20_000
+_REVEALED = "quarantine_revealed"
 
 
 def render_quarantine(*, zone: ZoneInfo) -> None:
@@ -56,9 +58,7 @@ def _select(title: str, key: str, counts: pl.DataFrame, column: str) -> str | No
 
 def _render_retry(total: int) -> None:
     def retry() -> None:
-        state.current_actor().require(Role.LEAD)
-        home = data.home()
-        summary = retry_rejects(home.events, settings=home.settings)
+        summary = retry_all(data.home(), actor=state.current_actor())
         stored = summary.turns + summary.checks + summary.labels
         st.toast(f"{format_count(stored)} records stored, {format_count(summary.rejected)} rejected again")
 
@@ -108,7 +108,22 @@ def _render_list(rows: pl.DataFrame, *, zone: ZoneInfo) -> None:
 def _render_record(row: dict[str, object]) -> None:
     with st.container(border=True):
         st.markdown(f"**{inert(row['reason'])}** · {inert(row['detail'], limit=400)}")
-        record = str(row["record"] or "")
+        record, reject_id = str(row["record"] or ""), str(row["reject_id"])
+        if st.session_state.get(_REVEALED) != reject_id:
+            st.button(
+                f"Show the record ({len(record):,} characters)",
+                key="quarantine_reveal",
+                icon=":material/visibility:",
+                on_click=_reveal,
+                args=(reject_id,),
+                help="It holds what came in, unmasked: that you looked is recorded",
+            )
+            return
         st.code(write_out(record[:RECORD_LIMIT]), language=None, wrap_lines=True, height=240)
         if len(record) > RECORD_LIMIT:
             st.caption(f"Shown {RECORD_LIMIT:,} of {len(record):,} characters.")
+
+
+def _reveal(reject_id: str) -> None:
+    note_deed(data.home().records, "quarantine.reveal", reject_id, actor=state.current_actor(), at=now())
+    st.session_state[_REVEALED] = reject_id

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
+from core.clock import now
 from dashboard import data, state
 from dashboard.components.document import render_document, render_downloads
 from dashboard.components.empty import render_empty
 from dashboard.components.loading import loading
+from incidents.audit_log import note_deed
 from metrics import REPORTS
 from service.report_files import build_document, write_csv
 from service.reports import run_home_report
@@ -34,7 +36,11 @@ def render_transparency() -> None:
             mime="text/csv",
             key="transparency_csv",
             icon=":material/download:",
-            on_click="ignore",
+            on_click=_note_export,
         )
-        render_downloads(document, name=NAME, key=NAME)
+        render_downloads(document, name=NAME, key=NAME, on_click=_note_export)
     render_document(document, key=NAME)
+
+
+def _note_export() -> None:
+    note_deed(data.home().records, "report.export", NAME, actor=state.current_actor(), at=now())

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from streamlit.testing.v1 import AppTest
 
 from dashboard.components.coverage import format_coverage
 from dashboard.components.filter_table import build_filter_table
@@ -16,7 +17,10 @@ from dashboard.components.headline import format_finding
 from dashboard.components.movers import build_movers_table
 from dashboard.components.tiles import describe_rate
 from dashboard.data import Window, is_comparable
+from incidents.audit_log import list_audit
+from incidents.people import Actor, Role
 from metrics.headline import Finding, Kind, Name
+from service.home import Home
 
 AT = datetime.fromisoformat("2026-03-02T09:14:30")
 NO_SOURCES = pl.DataFrame(schema={"source": pl.String, "last_event_at": pl.Datetime("us")})
@@ -150,3 +154,17 @@ def test_a_window_compares_only_with_one_that_the_store_covers() -> None:
     assert is_comparable(window, oldest=AT - timedelta(days=60))
     assert not is_comparable(window, oldest=AT - timedelta(days=30, hours=2))
     assert not is_comparable(Window(None, None, AT, is_historic=False), oldest=AT)
+
+
+def test_a_rejected_record_is_masked_until_somebody_looks_and_that_is_recorded(empty_home: Home) -> None:
+    def draw() -> None:
+        from dashboard.components.quarantine import _render_record
+
+        _render_record({"reject_id": "3f2a", "reason": "no_json", "detail": "Write JSON.", "record": "secret words"})
+
+    page = AppTest.from_function(draw).run()
+    assert not page.code
+    page.button(key="quarantine_reveal").click().run()
+    assert [code.value for code in page.code] == ["secret words"]
+    (entry,) = list_audit(empty_home.records, actor=Actor("lea", Role.LEAD))
+    assert (entry.action, entry.subject, entry.actor) == ("quarantine.reveal", "3f2a", "analyst")
