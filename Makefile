@@ -31,9 +31,9 @@ run: setup ## load demo traffic and sample_logs/, then serve the dashboard
 test: setup ## run the whole test suite, browser tests included when Chromium is there
 	$(BIN)/python -m pytest
 
-soak: setup ## the long tests in full: simulations, a whole shift of reviewers, a hundred quiet weeks, every fault 200 times
+soak: setup ## the long tests in full: simulations, a whole shift of reviewers, a hundred quiet weeks, every fault 200 times, a million broken lines
 	WEIR_SOAK=1 $(BIN)/python -m pytest -n 0 tests/metrics/test_coverage_simulation.py tests/metrics/test_assisted.py tests/service/test_triage_load.py tests/incidents/test_alert_power.py
-	WEIR_SOAK=1 $(BIN)/python -m pytest -n 0 tests/ingest/test_kill.py tests/ingest/test_faults.py tests/service/test_intake_kill.py
+	WEIR_SOAK=1 $(BIN)/python -m pytest -n 0 tests/ingest/test_kill.py tests/ingest/test_faults.py tests/service/test_intake_kill.py tests/ingest/test_fuzz.py
 
 check: setup ## lint, formatting, types, import rules
 	$(BIN)/ruff check .

@@ -37,6 +37,10 @@ class StoreFullError(AppError):
     """The disk that holds the store has no room; nothing of the transaction is stored."""
 
 
+class UnfitValueError(AppError):
+    """A value does not fit the column that it is for; nothing of the transaction is stored."""
+
+
 class FormatError(AppError):
     """A whole file cannot be read as a log."""
 

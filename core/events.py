@@ -20,10 +20,11 @@ import polars as pl
 from ibis.backends.duckdb import Backend
 from ibis.expr.operations import Relation
 
-from core.errors import StoreBusyError, StoreFullError
+from core.errors import StoreBusyError, StoreFullError, UnfitValueError
 
 T = TypeVar("T")
 Connection = duckdb.DuckDBPyConnection
+_SHOWN = 300
 _NO_ROOM = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
@@ -127,6 +128,7 @@ class EventStore:
 
         Raises:
             StoreFullError: The disk has no room.
+            UnfitValueError: A value does not fit its column.
         """
         with self._writer() as cursor:
             cursor.begin()
@@ -153,6 +155,11 @@ class EventStore:
             cursor = self._connection.cursor()
             try:
                 yield cursor
+            except (duckdb.DataError, duckdb.InvalidInputException) as error:
+                what = str(error).partition("\n")[0][:_SHOWN]
+                raise UnfitValueError(
+                    "A value does not fit its column", what, "Correct it where it is logged."
+                ) from error
             except duckdb.Error as error:
                 if not any(reason in str(error) for reason in _NO_ROOM):
                     raise

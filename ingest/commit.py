@@ -7,16 +7,19 @@ only when there are some is the transaction undone, and done again without the p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 
+from core.errors import UnfitValueError
 from core.events import Connection, EventStore
 from core.settings import Settings
 from ingest.batch import Batch
 from ingest.intake import Post
 from ingest.load import load_batch
+from ingest.salvage import part_unfit
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +71,22 @@ def store_posts(events: EventStore, posts: Sequence[Post], *, settings: Settings
         left = [index for index in range(len(posts)) if index not in outcomes]
         groups = _group(posts, left, alone)
         try:
-            outcomes |= events.write(lambda connection, groups=groups: _store(connection, posts, groups, settings))  # type: ignore[misc]  # a lambda's default has no declared type
+            outcomes |= events.write(partial(_store, posts=posts, groups=groups, settings=settings))
+        except UnfitValueError:
+            posts = [_part_unfit(events, post, settings) if index in left else post for index, post in enumerate(posts)]
+            alone |= {index for index in left if posts[index].records.rejects.num_rows}
         except _Undo as undo:
             # A partial post is loaded by itself the next time, so that quarantine names places in its own body.
             alone |= undo.refused.keys()
             outcomes |= {index: outcome for index, outcome in undo.refused.items() if not posts[index].is_partial}
     return [outcomes[index] for index in range(len(posts))]
+
+
+def _part_unfit(events: EventStore, post: Post, settings: Settings) -> Post:
+    records = post.records
+    batch = Batch(records.lines, records.rejects, post.source)
+    parted = part_unfit(events, post.log_format, batch, settings=settings)
+    return replace(post, records=replace(records, lines=parted.lines, rejects=parted.rejects))
 
 
 def _group(posts: Sequence[Post], left: Sequence[int], alone: set[int]) -> list[list[int]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 from core.clock import from_epoch
@@ -13,8 +12,8 @@ from core.settings import Settings
 from ingest.batch import Batch, IngestSummary
 from ingest.detect import detect_format
 from ingest.formats import LogFormat
-from ingest.load import load_batch
 from ingest.mapping import find_formats
+from ingest.salvage import store_batch
 from ingest.sources.files import Chunk, Kind, read_ahead, read_chunks, read_sample, sniff_kind
 
 Progress = Callable[[Path, int, int], None]
@@ -90,7 +89,7 @@ def ingest_file(
     chunks = read_chunks(path, kind, chunk_bytes=settings.ingest.chunk_mb << 20, is_final=True)
     for chunk in read_ahead(chunks):
         batch = to_batch(chunk, source or log_format.key, path)
-        summary.add(events.write(partial(load_batch, log_format=log_format, batch=batch, settings=settings)))
+        summary.add(store_batch(events, log_format, batch, settings=settings))
         fault = chunk.fault
         if on_progress:
             on_progress(path, min(chunk.end_offset, size), size)

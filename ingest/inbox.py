@@ -20,7 +20,7 @@ from core.settings import Settings
 from ingest.batch import IngestSummary
 from ingest.files import choose_format, to_batch
 from ingest.formats import LogFormat
-from ingest.load import load_batch
+from ingest.salvage import store_batch
 from ingest.sources.files import (
     Chunk,
     Compression,
@@ -158,22 +158,23 @@ def _commit(
 ) -> IngestSummary:
     head_length, head_hash = _hash_head(path, min(_HEAD_BYTES, chunk.end_offset))
 
-    def work(connection: Connection) -> IngestSummary:
-        summary = load_batch(connection, log_format, to_batch(chunk, source, path), settings=settings)
-        position = _Position(
-            str(path),
-            log_format.key,
-            0 if chunk.fault else chunk.end_offset,
-            chunk.end_line,
-            head_length,
-            head_hash,
-            is_complete=not kind.can_grow and not chunk.fault,
-        )
-        error = f"The file is cut off: {chunk.fault}" if chunk.fault else None
-        _write_position(connection, position, source, error)
-        return summary
-
-    return events.write(work)
+    position = _Position(
+        str(path),
+        log_format.key,
+        0 if chunk.fault else chunk.end_offset,
+        chunk.end_line,
+        head_length,
+        head_hash,
+        is_complete=not kind.can_grow and not chunk.fault,
+    )
+    error = f"The file is cut off: {chunk.fault}" if chunk.fault else None
+    return store_batch(
+        events,
+        log_format,
+        to_batch(chunk, source, path),
+        settings=settings,
+        then=lambda connection: _write_position(connection, position, source, error),
+    )
 
 
 def _note_error(events: EventStore, path: Path, source: str | None, error: str) -> None:

@@ -93,9 +93,9 @@ def load_batch(connection: Connection, log_format: LogFormat, batch: Batch, *, s
         return summary
     known = _find_chunk(connection, log_format, batch)
     if known is not None:
-        summary.rejections = known
-        summary.rejected = sum(known.values())
-        summary.duplicates = summary.read - summary.rejected
+        summary.rejections, summary.ignored = known
+        summary.rejected = sum(summary.rejections.values())
+        summary.duplicates = summary.read - summary.rejected - summary.ignored
         summary.seconds = time.perf_counter() - started
         return summary
     ingest_id = connection.execute("SELECT coalesce(max(ingest_id), 0) + 1 FROM ingests").fetchall()[0][0]
@@ -128,8 +128,8 @@ def load_batch(connection: Connection, log_format: LogFormat, batch: Batch, *, s
     summary.duplicates = yielding - stored
     if batch.digest:
         connection.execute(
-            "INSERT INTO chunks VALUES (?, ?, ?)",
-            [_chunk_hash(log_format, batch), summary.read, json.dumps(summary.rejections)],
+            "INSERT INTO chunks VALUES (?, ?, ?, ?)",
+            [_chunk_hash(log_format, batch), summary.read, json.dumps(summary.rejections), summary.ignored],
         )
     summary.seconds = time.perf_counter() - started
     connection.execute(
@@ -166,14 +166,14 @@ def _chunk_hash(log_format: LogFormat, batch: Batch) -> str:
     return f"{log_format.key}:{batch.digest}"
 
 
-def _find_chunk(connection: Connection, log_format: LogFormat, batch: Batch) -> dict[str, int] | None:
-    """The rejections of the very same text when it was stored; None if it was not."""
+def _find_chunk(connection: Connection, log_format: LogFormat, batch: Batch) -> tuple[dict[str, int], int] | None:
+    """What was rejected of the very same text when it was stored, by reason, and how much ignored; None if it was not."""
     if not batch.digest:
         return None
     found = connection.execute(
-        "SELECT rejections FROM chunks WHERE chunk_hash = ?", [_chunk_hash(log_format, batch)]
+        "SELECT rejections, ignored_count FROM chunks WHERE chunk_hash = ?", [_chunk_hash(log_format, batch)]
     ).fetchall()
-    return json.loads(found[0][0]) if found else None
+    return (json.loads(found[0][0]), found[0][1]) if found else None
 
 
 def _span(connection: Connection, table: str) -> list[Any]:

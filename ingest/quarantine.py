@@ -7,12 +7,13 @@ from typing import Any
 
 import polars as pl
 
-from core.errors import NotFoundError
+from core.errors import NotFoundError, UnfitValueError
 from core.events import Connection, EventStore
 from core.settings import Settings
 from ingest.batch import REJECT_SCHEMA, Batch, IngestSummary
 from ingest.load import load_batch
 from ingest.mapping import find_formats
+from ingest.salvage import REASON as UNFIT
 from ingest.sources.lines import json_lines
 
 # What was kept of these is not the record as it was written.
@@ -41,13 +42,20 @@ def get_reject(events: EventStore, reject_id: str) -> dict[str, Any]:
 
 def retry_rejects(events: EventStore, *, settings: Settings) -> IngestSummary:
     """Reads every open reject again, in one transaction; those that are stored now are marked resolved."""
+    try:
+        return _retry_all(events, settings, left_out=_ALTERED)
+    except UnfitValueError:
+        # One of those whose value fits no column still does not: they would take the others down with them.
+        return _retry_all(events, settings, left_out=(*_ALTERED, UNFIT))
 
+
+def _retry_all(events: EventStore, settings: Settings, *, left_out: Sequence[str]) -> IngestSummary:
     def work(connection: Connection) -> IngestSummary:
         summary = IngestSummary()
         open_rejects = connection.sql(
             "SELECT reject_id, source, format, file, line_no, record FROM quarantine "
             "WHERE state = 'open' AND reason NOT IN ? ORDER BY source, format, file, line_no",
-            params=[_ALTERED],
+            params=[left_out],
         ).pl()
         # A file that was replaced may have been rejected twice on one line: one batch holds a line once.
         turn = pl.int_range(pl.len()).over("source", "format", "file", "line_no")

@@ -234,6 +234,7 @@ CHUNKS = Table(
         Column("chunk_hash", "VARCHAR", "SHA-256 of the format and the text"),
         Column("read_count", "BIGINT", "records in it"),
         Column("rejections", "VARCHAR", "JSON object: how many of them were rejected, by reason"),
+        Column("ignored_count", "BIGINT", "of them, records that tell of no turn, check or verdict"),
     ),
 )
 
@@ -329,6 +330,7 @@ def create_tables(events: EventStore) -> None:
             connection.execute(table.create_statement())
         # Stores of earlier versions hold no such log.
         connection.execute("ALTER TABLE ingests ADD COLUMN IF NOT EXISTS ignored_count BIGINT DEFAULT 0")
+        connection.execute("ALTER TABLE chunks ADD COLUMN IF NOT EXISTS ignored_count BIGINT DEFAULT 0")
         connection.execute("ALTER TABLE check_rollup ADD COLUMN IF NOT EXISTS hits BIGINT DEFAULT 0")
         connection.execute(
             "INSERT INTO properties SELECT 'schema_version', ? "

@@ -31,6 +31,7 @@ from ingest.sources.packed import get_fault, open_gzip, open_zstd
 MAX_LINE_BYTES = 64 << 20
 MAX_DOCUMENT_BYTES = 1 << 30
 _HEAD_BYTES = 1 << 16
+_SNIFFED_LINES = 50
 _PARQUET_ROWS = 1 << 16
 _RECOGNISED_BYTES = 1 << 16
 
@@ -99,6 +100,8 @@ def sniff_kind(path: Path) -> Kind | None:
     head = read_head(path, compression)
     if compression is Compression.NONE and head[:4] == b"PAR1":
         return Kind(Compression.NONE, Container.PARQUET)
+    if _are_objects(head):
+        return Kind(compression, Container.JSONL)
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise FormatError("The file is UTF-16", path.name, "Convert it to UTF-8.")
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -113,6 +116,13 @@ def sniff_kind(path: Path) -> Kind | None:
     if b"\n" not in text:
         return None if len(text) < _HEAD_BYTES else Kind(compression, Container.JSONL)
     return Kind(compression, Container.CSV if b"," in text.split(b"\n", 1)[0] else Container.JSONL)
+
+
+def _are_objects(head: bytes) -> bool:
+    """Whether most lines look like JSON objects, whatever the first one, which may be broken, looks like."""
+    lines = [line.strip() for line in head.split(b"\n")[:_SNIFFED_LINES]]
+    objects = sum(line[:1] == b"{" and line[-1:] == b"}" for line in lines)
+    return objects > 1 and 2 * objects > sum(1 for line in lines if line)
 
 
 def sniff_compression(path: Path) -> Compression:

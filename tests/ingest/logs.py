@@ -41,6 +41,17 @@ def make_turn(number: int, **changes: Any) -> dict[str, Any]:
     }
 
 
+def make_rated(number: int, rating: float) -> dict[str, Any]:
+    """An hh_rlhf record: a red-team attempt with its rating."""
+    return {
+        "timestamp": f"2026-03-02T09:{number // 60 % 60:02d}:{number % 60:02d}Z",
+        "request_id": f"r{number}",
+        "transcript": f"\n\nHuman: Attempt {number}\n\nAssistant: No.",
+        "min_harmlessness_score_transcript": 1.4,
+        "rating": rating,
+    }
+
+
 def to_jsonl(records: list[dict[str, Any]]) -> bytes:
     """Records as JSON lines."""
     return b"".join(orjson.dumps(record) + b"\n" for record in records)

@@ -17,7 +17,8 @@ from core.events import EventStore
 from core.settings import Settings
 from ingest.files import ingest_paths
 from ingest.inbox import Inbox
-from tests.ingest.logs import make_check, make_turn, read_store, to_jsonl
+from ingest.quarantine import retry_rejects
+from tests.ingest.logs import make_check, make_rated, make_turn, read_store, to_jsonl
 from tests.soak import repeats
 
 CHECKS = to_jsonl([make_check(number) for number in range(20)])
@@ -173,6 +174,18 @@ def test_unknown_file__noted_and_others_go_on(events: EventStore, settings: Sett
     errors = events.read("SELECT path, error FROM checkpoints WHERE error IS NOT NULL").rows()
     assert [Path(path).name for path, _ in errors] == ["a.jsonl"]
     assert "No log format fits" in errors[0][1]
+
+
+def test_value_that_no_column_holds__quarantined_and_the_others_stored(events: EventStore, settings: Settings) -> None:
+    inbox = Inbox(settings.inbox)
+    bad = to_jsonl([make_rated(7, 1e40), make_rated(8, -1e40)])
+    turns = [make_rated(number, 1.0) for number in range(5)]
+    write(settings.inbox / "a.jsonl", to_jsonl(turns[:2]) + bad + to_jsonl(turns[2:]))
+    summary = inbox.ingest_new(events, settings=settings)
+    assert (summary.read, summary.turns, summary.rejections) == (7, 5, {"unfit_value": 2})
+    assert events.read("SELECT line_no FROM quarantine ORDER BY 1").to_series().to_list() == [3, 4]
+    assert retry_rejects(events, settings=settings).turns == 0
+    assert inbox.ingest_new(events, settings=settings).read == 0
 
 
 def test_subfolder_names_the_source(events: EventStore, settings: Settings) -> None:

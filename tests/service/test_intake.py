@@ -32,7 +32,7 @@ from service.intake import Intake, run_intake
 from service.remote import CommandResult, find_address
 from service.routes import build_routes
 from tests.browser.serving import serve
-from tests.ingest.logs import read_store
+from tests.ingest.logs import make_rated, read_store, to_jsonl
 
 ROUTE = "/intake/v1/filter_log"
 WAIT_S = 30
@@ -105,6 +105,14 @@ def answer_of(response: httpx.Response, status: int) -> dict[str, Any]:
 
 
 # What is taken
+
+
+def test_a_value_that_no_column_holds_is_named_and_keeps_nobody_out(house: House) -> None:
+    body = to_jsonl([make_rated(1, 1.0), make_rated(2, 1e40), make_rated(3, 1.0)])
+    document = answer_of(house.post(body, "/intake/v1/hh_rlhf"), 400)
+    assert (document["position"], document["reason"]) == (2, "unfit_value")
+    document = answer_of(house.post(body, "/intake/v1/hh_rlhf", partial="true"), 200)
+    assert (document["accepted"], document["rejections"]) == (2, {"unfit_value": 1})
 
 
 @pytest.mark.parametrize("pack", [bytes, pack_gzip], ids=["plain", "gzip"])
