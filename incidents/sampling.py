@@ -34,7 +34,7 @@ from incidents.enums import Action, OpenedBy
 from incidents.filing import NewCase, add_cases, copy_evidence, make_case_id
 from incidents.models import Draw
 from incidents.people import Actor, Role
-from incidents.priority import DRAWN_PRIORITY
+from incidents.priority import DRAWN_PRIORITY, compute_drawn_priority
 from incidents.reviews import restate_votes
 from incidents.strata import form_strata, read_candidates
 from incidents.views import add_event, get_row
@@ -370,6 +370,11 @@ def _join_existing(current: Change, draws: Sequence[Draw], opened: set[str]) -> 
             continue
         before = case.state
         case.priority = max(case.priority, DRAWN_PRIORITY)
+        if case.opened_by == OpenedBy.GOLDEN.value:
+            # It waits for people now like any drawn turn, and must not say that its verdict is known.
+            drawn = compute_drawn_priority()
+            case.opened_by, case.priority, case.priority_reason = OpenedBy.SAMPLE.value, drawn.value, drawn.reason
+            case.category = case.severity_hint = case.doubt = case.exposure = None
         restated += restate_votes(current.session, case, draw, at=current.at)
         add_event(current, case, Action.DRAW, {"sample_id": draw.sample_id})
         reopened += case.state != before

@@ -175,7 +175,7 @@ class Desk:
 
     @_tells_problems
     def _release(self, case_id: str) -> None:
-        case = get_item(self.home.records, case_id, actor=self.actor)
+        case = get_item(self.home.records, case_id, actor=self.actor, at=now())
         self.keep(case, {})
         if case.is_held(now(), by=self.actor.name):
             release_item(self.home.records, case_id, actor=self.actor, at=now())
@@ -324,7 +324,7 @@ def resume_lease(desk: Desk, case_id: str) -> CaseView:
     Raises:
         NotFoundError: There is no such case.
     """
-    case = get_item(desk.home.records, case_id, actor=desk.actor)
+    case = get_item(desk.home.records, case_id, actor=desk.actor, at=now())
     moment = now()
     lease_s = desk.home.settings.cases.lease_s
     waits = case.state in (CaseState.OPEN, CaseState.ESCALATED)

@@ -18,10 +18,9 @@ from dashboard.components.empty import render_empty
 from dashboard.components.reviewer_wellness import render_rest
 from dashboard.components.triage_desk import Desk, count_judged_today, find_case_id, open_desk
 from incidents.bulk import Preview, Selection, list_choices, preview_selected
-from incidents.cases import count_by_state, list_cases
 from incidents.enums import CaseState
 from incidents.judgement.history import list_own
-from incidents.judgement.offers import count_offers
+from incidents.judgement.offers import count_offered, count_offers, list_offered
 from incidents.people import Role
 from incidents.queues import Order, QueueCount
 from ingest.crosswalk import HAZARDS
@@ -48,7 +47,7 @@ def render_page() -> None:
     view = state.current_view()
     case_id = view.case or find_case_id(desk, view.request)
     shortcuts = not desk.dialog()
-    counts = count_by_state(desk.home.records, actor=desk.actor)
+    counts = count_offered(desk.home.records, actor=desk.actor, at=now())
     queues = count_offers(desk.home.records, desk.home.settings, actor=desk.actor, at=now())
     chosen = next(queue for queue in queues if queue.name == desk.queue().name)
     with st.container(horizontal=True, vertical_alignment="center", key="triage_head"):
@@ -97,7 +96,7 @@ def _render_queue(desk: Desk, chosen: QueueCount, *, shortcuts: bool) -> None:
         triage_queue.render_notice(desk.notice())
     if desk.dialog() == "bulk":
         _ask_bulk(desk, chosen)
-    counts = count_by_state(desk.home.records, actor=desk.actor, queue=desk.queue())
+    counts = count_offered(desk.home.records, actor=desk.actor, at=now(), queue=desk.queue())
     with st.container(horizontal=True, horizontal_alignment="distribute", key="triage_lists"):
         shown = st.segmented_control(
             "Cases",
@@ -124,8 +123,14 @@ def _render_queue(desk: Desk, chosen: QueueCount, *, shortcuts: bool) -> None:
     if order is None:
         _render_own(desk)
         return
-    cases = list_cases(
-        desk.home.records, actor=desk.actor, states=[CaseState(shown)], queue=desk.queue(), order=order, limit=LISTED
+    cases = list_offered(
+        desk.home.records,
+        actor=desk.actor,
+        state=CaseState(shown),
+        at=now(),
+        queue=desk.queue(),
+        order=order,
+        limit=LISTED,
     )
     if not cases:
         render_empty(*EMPTY[shown])

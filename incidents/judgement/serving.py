@@ -31,9 +31,10 @@ from incidents.cases import (
     skip_case,
     snooze_case,
 )
-from incidents.enums import Action, CaseState, EscalationReason, OpenedBy
+from incidents.enums import Action, CaseState, EscalationReason
 from incidents.judgement.answers import add_answer, withdraw_answer
-from incidents.judgement.assigning import choose_assignment
+from incidents.judgement.assigning import assign_offer, choose_assignment, find_head, find_offer
+from incidents.judgement.disguise import disguise
 from incidents.judgement.enums import AssignmentState, Purpose
 from incidents.judgement.looks import plan_looks
 from incidents.judgement.models import Assignment, SecondLook
@@ -109,19 +110,23 @@ def take_next(
         return (first(avoid=avoided | list_grave()) if is_mild_due else None) or first(avoid=avoided)
 
 
-def get_item(records: RecordStore, case_id: str, *, actor: Actor) -> CaseView:
-    """A case as the actor is to see it: one that was put before them again looks as if nobody had judged it.
+def get_item(records: RecordStore, case_id: str, *, actor: Actor, at: datetime) -> CaseView:
+    """A case as the actor is to see it: one that is theirs to judge again looks as if nobody had judged it.
 
     Raises:
         NotFoundError: There is no such case.
     """
     assignment = _find_assignment(records, case_id, actor.name)
     case = get_case(records, case_id, actor=actor)
-    return case if assignment is None else _disguise(case, assignment)
+    if assignment is not None:
+        return _disguise(case, assignment)
+    with records.session() as session:
+        is_offered = find_offer(session, case_id, actor=actor, at=at) is not None
+        return disguise(case, opened_at=find_head(session, at=at) or case.opened_at) if is_offered else case
 
 
 def lease_item(records: RecordStore, case_id: str, *, actor: Actor, lease_s: int, at: datetime) -> CaseView:
-    """Prolongs the actor's hold on what lies before them, or takes a case.
+    """Prolongs the actor's hold on what lies before them, or takes a case: as a second look, if it waits for theirs.
 
     Raises:
         ConflictError: Somebody else has it.
@@ -129,6 +134,10 @@ def lease_item(records: RecordStore, case_id: str, *, actor: Actor, lease_s: int
     """
     assignment = _find_assignment(records, case_id, actor.name)
     if assignment is None:
+        with change(records, actor=actor, at=at) as current:
+            offered = assign_offer(current, case_id)
+            if offered is not None:
+                return _lease(current, offered, lease_s)
         return lease_case(records, case_id, actor=actor, lease_s=lease_s, at=at)
     with change(records, actor=actor, at=at) as current:
         return _lease(current, _get_held(current.session, case_id, actor.name), lease_s)
@@ -325,24 +334,9 @@ def _get_held(session: Session, case_id: str, reviewer: str) -> Assignment:
 
 
 def _disguise(case: CaseView, assignment: Assignment) -> CaseView:
-    """The case as a first review would show it."""
-    opened_by = case.opened_by
-    if opened_by is OpenedBy.GOLDEN:
-        acted = any(check["triggered"] and check["enforced"] for check in case.evidence.get("checks", ()))
-        opened_by = OpenedBy.ENFORCED_TRIGGER if acted else OpenedBy.SAMPLE
-    return replace(
+    return disguise(
         case,
-        state=CaseState.OPEN,
-        opened_by=opened_by,
         opened_at=assignment.shown_opened_at,
-        due_at=case.due_at + (assignment.shown_opened_at - case.opened_at) if case.due_at else None,
-        snoozed_until=None,
-        assigned_to=None,
-        assigned_until=None,
-        decided_at=None,
-        escalated_at=None,
-        leased_by=assignment.reviewer,
+        reviewer=assignment.reviewer,
         leased_until=assignment.leased_until,
-        harmful=None,
-        verdict_category=None,
     )

@@ -11,7 +11,7 @@ from sqlmodel import select
 
 from core.errors import AccessError, NotFoundError, TransitionError
 from core.settings import ReviewSettings, WellnessSettings
-from incidents.cases import count_by_state, get_case, lease_next
+from incidents.cases import count_by_state, get_case, lease_next, list_cases
 from incidents.enums import CaseState, OpenedBy, VerdictReason
 from incidents.judgement.adjudication import adjudicate
 from incidents.judgement.enums import Purpose
@@ -28,9 +28,12 @@ from incidents.judgement.models import Answer, Assignment
 from incidents.judgement.serving import get_item, judge_item, skip_item, take_next, undo_item
 from incidents.models import Vote
 from incidents.people import Actor, Role
+from incidents.priority import DRAWN_PRIORITY
 from incidents.reviews import VoteCreate, cast_vote, mirror_votes
+from incidents.sampling import draw_sample
 from incidents.views import CaseView
 from metrics.consensus import consensus
+from metrics.query import Query
 
 ALWAYS = ReviewSettings(double_share=0.0, audit_share=0.0, golden_share=0.5)
 
@@ -102,7 +105,7 @@ def test_an_item_looks_like_what_it_displaces(house: House) -> None:
     house.add_cases(1)
     golden = serve(house, ANA)
     assert golden is not None
-    opened = get_item(house.records, golden.case_id, actor=ANA)
+    opened = get_item(house.records, golden.case_id, actor=ANA, at=T0)
     plain = lease_next(house.records, actor=BEN, lease_s=600, at=T0)
     assert plain is not None
     assert opened.request_id == "g0"
@@ -229,3 +232,45 @@ def test_own_history_holds_answers_among_verdicts(house: House) -> None:
         first: True,
     }
     assert list_own(house.records, actor=BEN) == []
+
+
+def test_an_item_that_no_filter_flagged_is_served_only_where_random_samples_wait(house: House) -> None:
+    house.add_turns({"request_id": "quiet", "conversation_id": "c-quiet"})
+    house.add_checks({"request_id": "quiet", "triggered": False, "decision": "allow", "enforced": False})
+    house.add_labels({"request_id": "quiet", "reviewer": "panel", "selection": "golden", "harmful": False})
+    pin_imported(house.records, house.events, settings=house.settings, actor=LEA, at=T0)
+    (flagged,) = house.add_cases(1)
+    served = serve(house, ANA)
+    assert served is not None
+    assert served.case_id == flagged, "it would be the only random sample"
+    house.add_turns({"request_id": "drawn", "conversation_id": "c-drawn", "app": "tutor"})
+    house.add_checks({"request_id": "drawn", "triggered": False, "decision": "allow", "enforced": False})
+    tutors = Query(filters=(("app", "tutor"),))
+    draw_sample(house.records, house.events, tutors, n=1, settings=house.settings, actor=LEA)
+    golden = serve(house, BEN)
+    assert golden is not None
+    assert (golden.request_id, golden.opened_by, golden.priority) == ("quiet", OpenedBy.SAMPLE, DRAWN_PRIORITY)
+    assert (golden.category, golden.doubt, golden.exposure) == (None, None, None)
+
+
+def test_a_milder_item_seems_late_or_is_not_served(house: House) -> None:
+    add_golden(house, 1)
+    house.add_turns({"request_id": "grave"})
+    house.add_checks({"request_id": "grave", "category": "child_sexual_exploitation"})
+    house.open_cases()
+    first = serve(house, ANA)
+    assert first is not None
+    assert first.request_id == "grave", "nothing milder comes before it"
+    lateness = house.settings.cases.model_copy(update={"near_breach_min": 10_000_000})
+    settings = house.settings.model_copy(update={"review": ALWAYS, "cases": lateness})
+    golden = take_next(house.records, actor=BEN, settings=settings, at=T0 + timedelta(hours=1), random=Certain())
+    assert golden is not None
+    assert golden.request_id == "g0"
+    assert golden.due_at == first.due_at
+
+
+def test_an_item_that_is_drawn_at_random_does_not_say_that_it_is_known(house: House) -> None:
+    add_golden(house, 1)
+    draw_sample(house.records, house.events, Query(), n=1, settings=house.settings, actor=LEA)
+    (case,) = list_cases(house.records, actor=ANA, states=[CaseState.OPEN])
+    assert (case.opened_by, case.priority, case.category) == (OpenedBy.SAMPLE, DRAWN_PRIORITY, None)

@@ -21,6 +21,7 @@ from incidents.enums import CaseState, EscalationReason
 from incidents.judgement.enums import Purpose
 from incidents.judgement.looks import choose_purpose
 from incidents.judgement.models import Assignment, SecondLook
+from incidents.judgement.offers import count_offered, list_offered, plan_waiting
 from incidents.judgement.serving import (
     escalate_item,
     get_item,
@@ -72,7 +73,7 @@ def test_a_second_look_is_served_as_a_first_review(house: House) -> None:
     hidden = ("leased_by", "version", "evidence")
     seen = {name: getattr(second, name) for name in CaseView.__slots__ if name not in hidden}
     assert seen == {name: getattr(first, name) for name in CaseView.__slots__ if name not in hidden}
-    opened = get_item(house.records, case_id, actor=BEN)
+    opened = get_item(house.records, case_id, actor=BEN, at=T0)
     assert replace(opened, evidence={}) == second
     assert opened.evidence == get_case(house.records, case_id, actor=ANA).evidence
     assert second.is_held(T0, by="ben")
@@ -220,3 +221,26 @@ def test_nobody_judges_one_case_twice_and_none_is_lost(house: House, seed: int) 
             seen = {vote.reviewer for vote in votes} | set(asked)
             assert session.get_one(SecondLook, case_id).is_done or seen == {person.name for person in people}
     assert find_tampering(house.records) is None
+
+
+def test_what_waits_for_a_second_look_stands_among_the_open_cases(house: House) -> None:
+    house.add_cases(3)
+    case_id = decide(house).case_id
+    settings = house.settings.model_copy(update={"review": EVERY})
+    plan_waiting(house.records, settings=settings, at=T0)
+    seen = {actor.name: count_offered(house.records, actor=actor, at=T0) for actor in (ANA, BEN)}
+    assert (seen["ana"]["open"], seen["ana"]["decided"]) == (2, 1), "who judged it sees it decided"
+    assert (seen["ben"]["open"], seen["ben"]["decided"]) == (3, 0)
+    waiting = list_offered(house.records, actor=BEN, state=CaseState.OPEN, at=T0)
+    assert list_offered(house.records, actor=BEN, state=CaseState.DECIDED, at=T0) == []
+    hidden = {"case_id", "request_id", "conversation_id", "version"}
+    rows = [{name: getattr(case, name) for name in CaseView.__slots__ if name not in hidden} for case in waiting]
+    assert rows[0] == rows[1] == rows[2], "its row tells nothing"
+    opened = get_item(house.records, case_id, actor=BEN, at=T0)
+    assert (opened.state, opened.harmful, opened.decided_at) == (CaseState.OPEN, None, None)
+    held = lease_item(house.records, case_id, actor=BEN, lease_s=60, at=T0)
+    assert held.is_held(T0, by="ben")
+    judge_item(house.records, VoteCreate(case_id, harmful=True), actor=BEN, at=T0)
+    assert {vote.reviewer for vote in standing(house, case_id)} == {"ana", "ben"}
+    plan_waiting(house.records, settings=settings, at=T0)
+    assert count_offered(house.records, actor=LEA, at=T0)["decided"] == 1
