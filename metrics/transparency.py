@@ -53,12 +53,14 @@ def compute(backend: BaseBackend, query: Query) -> pl.DataFrame:
     live = asked if asked.of("mode") else replace(asked, filters=(*asked.filters, *_LIVE))
     wrong = errors.compute(backend, replace(live, by=tuple(keys))).select(*keys, "wrong_block_share")
     rows = rows.join(wrong, on=keys, how="left", nulls_equal=True, maintain_order="left")
+    missed, prevalence = _estimate(backend, asked, rows.select(keys))
     return rows.select(
         *keys,
         *(pl.col(name).fill_null(0) for name in _COUNTS),
         pl.col("wrong_block_share").fill_null(pl.lit(_NOTHING, dtype=RATE)),
+        missed,
         pl.lit(None, dtype=pl.Float64).alias("median_handling_s"),
-        _prevalence(backend, asked, rows.select(keys)).alias("prevalence"),
+        prevalence,
     )
 
 
@@ -121,8 +123,13 @@ def _known_turns(backend: BaseBackend, query: Query) -> Table:
     return table.select("request_id", "conversation_id", *asked.by)
 
 
-def _prevalence(backend: BaseBackend, query: Query, keys: pl.DataFrame) -> pl.Series:
-    """Harmful turns of the row's category / all reviewed turns of its group."""
+def _estimate(backend: BaseBackend, query: Query, keys: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
+    """For each row, out of the reviewed turns of its group.
+
+    Returns:
+        `missed_harm_rate`: harmful turns of its category that no live filter triggered on / harmful turns of its category;
+        `prevalence`: harmful turns of its category / all turns.
+    """
     verdicts = fetch_verdicts(backend).filter(
         pl.col("judged_filter").is_null(), pl.col("inclusion_probability").is_not_null()
     )
@@ -133,19 +140,24 @@ def _prevalence(backend: BaseBackend, query: Query, keys: pl.DataFrame) -> pl.Se
     pairs = (
         judged.join(numbered, on=list(query.by), nulls_equal=True) if query.by else judged.join(numbered, how="cross")
     )
+    live = checks(backend, replace(query, by=(), filters=query.without("category")))
+    live = live.filter(live.status == "ok", live.triggered, live.mode.fill_null("enforce") != "shadow")
+    fired = fetch(backend, live.select("request_id").distinct())["request_id"]
+    found = pl.col("harmful") & pl.col("category").eq_missing(pl.col("row_category"))
     sample = pairs.with_columns(
-        found=pl.col("harmful") & pl.col("category").eq_missing(pl.col("row_category")),
+        found=found,
+        missed=found & ~pl.col("request_id").is_in(fired.implode()),
         judged=pl.lit(value=True),
         conversation_id=pl.coalesce("conversation_id", "label_conversation_id"),
     ).drop("label_conversation_id", "category", "row_category")
     rates = estimate_rates(
         complete_design(sample, verdicts),
-        {"found": Ratio("found", "judged")},
+        {"missed": Ratio("missed", "found"), "found": Ratio("found", "judged")},
         groups=keys.height,
         min_sample=query.min_sample,
         confidence=query.confidence,
     )
-    return rates["found"]
+    return rates["missed"].alias("missed_harm_rate"), rates["found"].alias("prevalence")
 
 
 REPORT = Report(
@@ -166,6 +178,7 @@ REPORT = Report(
         "appeals_upheld": "appealed turns that people found harmful: the action stands",
         "appeals_overturned": "appealed turns that people found benign",
         "wrong_block_share": "benign / triggered, among reviewed triggers",
+        "missed_harm_rate": "harmful turns of the category that no filter triggered on / harmful turns of the category, reviewed",
         "median_handling_s": "median seconds from opening a case to its decision; null when unknown",
         "prevalence": "harmful turns of the category / all turns, estimated from reviewed ones",
     },

@@ -8,14 +8,18 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+import polars as pl
+
 from core.text import plain
 from incidents.response.document import Block, Document, Facts, Grid, Heading, Line
 from incidents.response.words import say_moment, say_rate
 from ingest.crosswalk import HAZARDS
+from metrics.estimate import MEASURE, RATE
 from metrics.report import Report, ReportResult
 
 _RATE = ("estimate", "low", "high", "numerator", "denominator", "n")
 _CELL_CHARS = 1000
+_WIDEST = 9
 
 
 def write_csv(result: ReportResult) -> str:
@@ -49,18 +53,30 @@ def build_document(result: ReportResult, report: Report) -> Document:
                 ("Source", report.source.replace("`", "")),
             ]
         ),
-        Grid(
-            [_title(name) for name in names],
-            [[_say(_name(name, row[name])) for name in names] for row in result.rows.to_dicts()],
-        )
-        if result.rows.height
-        else Line("Nothing was logged in this window."),
+        *(_build_grids(result) if result.rows.height else [Line("Nothing was logged in this window.")]),
         Heading("What the columns mean"),
         Facts([(_title(name), report.columns[name]) for name in names if name in report.columns]),
         *(Line(note) for note in result.notes),
     ]
     foot = f"Written by Weir on {say_moment(result.generated_at)}. Times are UTC."
     return Document(title=f"{report.title} report", blocks=blocks, foot=foot)
+
+
+def _build_grids(result: ReportResult) -> list[Block]:
+    """The rows as one table, or, where that is too wide for a page, the rates in a second one beside the same names."""
+    columns = result.rows.columns
+    rates = [name for name, kind in result.rows.schema.items() if kind in (RATE, MEASURE)]
+    keys = [name for name, kind in result.rows.schema.items() if kind == pl.String]
+    parts = [columns]
+    if len(columns) > _WIDEST and rates and len(rates) < len(columns):
+        parts = [[name for name in columns if name not in rates], [*keys, *rates]]
+    return [
+        Grid(
+            [_title(name) for name in part],
+            [[_say(_name(name, row[name])) for name in part] for row in result.rows.to_dicts()],
+        )
+        for part in parts
+    ]
 
 
 def _spread(row: Mapping[str, Any]) -> dict[str, object]:
@@ -75,7 +91,9 @@ def _spread(row: Mapping[str, Any]) -> dict[str, object]:
 
 def _name(column: str, value: Any) -> Any:
     """Hazards by their title; everything else as it is."""
-    return HAZARDS.get(value, value) if column == "category" and value is not None else value
+    if column != "category":
+        return value
+    return "none given" if value is None else HAZARDS.get(value, value)
 
 
 def _title(name: str) -> str:

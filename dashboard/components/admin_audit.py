@@ -74,11 +74,11 @@ def render_audit() -> None:
         column_config={
             "seq": st.column_config.NumberColumn("No.", width=70, format="localized"),
             "at": st.column_config.DatetimeColumn(f"When ({data.zone().key})", format="YYYY-MM-DD HH:mm:ss", width=160),
-            "actor": st.column_config.TextColumn("Who", width=120),
-            "role": st.column_config.TextColumn("As", width=80),
+            "actor": st.column_config.TextColumn("Who", width=90),
+            "role": st.column_config.TextColumn("As", width=70),
             "action": st.column_config.TextColumn("What", width=150),
-            "subject": st.column_config.TextColumn("About", width=180),
-            "detail": st.column_config.TextColumn("Ids and counts", width="large"),
+            "subject": st.column_config.TextColumn("About", width=120),
+            "detail": st.column_config.TextColumn("Ids and counts", width=250),
         },
     )
     st.caption(f"The newest {len(entries):,}; `weir audit list` gives all, with windows and as JSON.")

@@ -90,7 +90,7 @@ def render_list(actor: Actor, *, zone: ZoneInfo, shortcuts: bool) -> None:
             "state": st.column_config.TextColumn("State", width=85),
             "clock": st.column_config.TextColumn("In it for", width=90, help="How long it has been in its state"),
             "owner": st.column_config.TextColumn("Owner", width=100),
-            "title": st.column_config.TextColumn("What", width="large"),
+            "title": st.column_config.TextColumn("What", width=250),
             "started": st.column_config.DatetimeColumn(f"Began ({zone.key})", format="YYYY-MM-DD HH:mm", width=140),
             "follow_ups": st.column_config.NumberColumn("To do", width=60, help="Follow-ups that are not done"),
         },
@@ -146,8 +146,8 @@ def tabulate(views: Sequence[IncidentView], *, at: datetime, zone: ZoneInfo) -> 
 
 def _filter(views: Sequence[IncidentView], actor: Actor) -> list[IncidentView]:
     owners = sorted({view.life.owner for view in views if view.life.owner})
-    left, middle, right = st.columns([5, 5, 2], vertical_alignment="bottom")
-    states = left.pills(
+    bar = st.container(horizontal=True, vertical_alignment="bottom", gap="small")
+    states = bar.pills(
         "States",
         list(IncidentState),
         default=[item for item in IncidentState if item is not IncidentState.CLOSED],
@@ -156,7 +156,7 @@ def _filter(views: Sequence[IncidentView], actor: Actor) -> list[IncidentView]:
         key="incident_states",
         label_visibility="collapsed",
     )
-    least = middle.segmented_control(
+    least = bar.segmented_control(
         "Severity or graver",
         list(Severity),
         default=Severity.LOW,
@@ -165,7 +165,7 @@ def _filter(views: Sequence[IncidentView], actor: Actor) -> list[IncidentView]:
         key="incident_least",
         label_visibility="collapsed",
     )
-    owner = right.selectbox(
+    owner = bar.selectbox(
         "Owner",
         owners,
         index=None,
@@ -173,6 +173,7 @@ def _filter(views: Sequence[IncidentView], actor: Actor) -> list[IncidentView]:
         placeholder="Any owner",
         format_func=lambda name: f"{plain(name, limit=40)}{' (you)' if name == actor.name else ''}",
         label_visibility="collapsed",
+        width=180,
     )
     return [
         view

@@ -16,7 +16,7 @@ from dashboard.components.empty import render_empty
 from dashboard.components.triage_desk import Desk, open_desk, to_vote
 from dashboard.components.triage_evidence import list_turns
 from dashboard.state import View
-from dashboard.text import plain
+from dashboard.text import inert, plain, write_out
 from dashboard.theme import MISSING, format_count, format_duration, format_time
 from incidents.cases import CaseView, get_case
 from incidents.constitution.principles import list_principle_ids
@@ -66,7 +66,7 @@ def render_adjudication(view: View) -> None:
 
 
 def tabulate_votes(votes: Sequence[AnonymousVote]) -> pl.DataFrame:
-    """One row per verdict: by whom (a letter), verdict, category, severity, reason, note, guideline; null = not given."""
+    """One row per verdict: by whom (a letter), verdict, category, severity, reason, guideline; null = not given."""
     words = {True: "harmful", False: "benign", None: "unsure"}
     rows = [
         {
@@ -75,12 +75,11 @@ def tabulate_votes(votes: Sequence[AnonymousVote]) -> pl.DataFrame:
             "Category": HAZARDS.get(vote.category or "", plain(vote.category)) or None,
             "Severity": vote.severity,
             "Reason": _REASONS.get(vote.reason or "", plain(vote.reason)) or None,
-            "Note": plain(vote.note, limit=500) or None,
             "Guideline": plain(vote.guideline_version) or None,
         }
         for vote in votes
     ]
-    texts = ("By", "Verdict", "Category", "Reason", "Note", "Guideline")
+    texts = ("By", "Verdict", "Category", "Reason", "Guideline")
     return pl.DataFrame(
         rows, schema=dict.fromkeys(texts[:3], pl.String) | {"Severity": pl.Int64} | dict.fromkeys(texts[3:], pl.String)
     )
@@ -158,6 +157,11 @@ def _render_case(desk: Desk, case_id: str) -> None:
     with verdicts.container(height=PANEL_HEIGHT, border=True, key="adjudication_votes"):
         st.markdown("**What they said**")
         st.dataframe(tabulate_votes(votes), hide_index=True, placeholder=MISSING, alt="Verdicts without names")
+        for vote in votes:
+            if vote.note:
+                # A note is an argument: below the table it is whole, in a cell it would be cut.
+                st.caption(f"{inert(vote.author, limit=40)} notes")
+                st.text(write_out(vote.note))
         st.caption("Names are withheld. Your verdict decides; theirs stay as they are.")
     with st.container(gap="xsmall", key="triage_form"):
         triage_form.render(

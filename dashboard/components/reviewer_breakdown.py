@@ -14,7 +14,7 @@ from dashboard.charts.bars import build_rates
 from dashboard.components.chart import render_chart
 from dashboard.components.empty import render_empty
 from dashboard.text import plain
-from dashboard.theme import MISSING
+from dashboard.theme import MISSING, format_rate
 from incidents.judgement.profiles import ATTRIBUTES, group_reviewers
 from ingest.crosswalk import HAZARDS
 from metrics.estimate import MIN_CELL, RATE
@@ -143,7 +143,9 @@ def _render_rows(rows: pl.DataFrame, title: str) -> None:
         render_empty("Nothing to break down", "No turn here was judged by two people.", icon=":material/groups:")
         return
     st.dataframe(
-        rows.drop("all_agree").sort("turns", descending=True),
+        rows.with_columns(pl.col("all_agree").map_elements(format_rate, return_dtype=pl.String)).sort(
+            "turns", descending=True
+        ),
         key="agreement_table",
         hide_index=True,
         height="content",
@@ -152,6 +154,9 @@ def _render_rows(rows: pl.DataFrame, title: str) -> None:
         column_config={
             "part": st.column_config.TextColumn(title, pinned=True, width=180),
             "turns": st.column_config.NumberColumn("Turns", format="localized", help="Judged by two or more", width=70),
+            "all_agree": st.column_config.TextColumn(
+                "All agree", help="Turns on which all agree / turns judged by two or more"
+            ),
             "alpha": st.column_config.TextColumn("Alpha", help=ALPHA_HELP),
             "ac1": st.column_config.TextColumn("AC1", help=AC1_HELP),
             "kappa": st.column_config.TextColumn("Pairwise kappa", help=KAPPA_HELP),

@@ -29,23 +29,16 @@ _REASONS = {reason.value: reason.title for reason in VerdictReason}
 def render_guidelines(_view: View) -> None:
     """Draws what is contested, the versions, and, for leads, the form that declares a new one."""
     home, actor = data.home(), state.current_actor()
-    left, right = st.columns(2, gap="medium")
-    with left:
-        st.markdown("**Contested, and not yet made clear**")
-        groups = group_contested(home.records, actor=actor)
-        if groups:
-            st.dataframe(
-                tabulate_groups(groups), hide_index=True, placeholder=MISSING, alt="Contested cases by category"
-            )
-        else:
-            render_empty(
-                "Nothing is contested", "Cases count here once verdicts on them differ.", icon=":material/gavel:"
-            )
-    with right:
-        st.markdown("**Versions**")
-        _render_versions(home, actor)
-        if actor.role in (Role.LEAD, Role.ADMIN):
-            _render_form(home, actor)
+    st.markdown("**Contested, and not yet made clear**")
+    groups = group_contested(home.records, actor=actor)
+    if groups:
+        st.dataframe(tabulate_groups(groups), hide_index=True, placeholder=MISSING, alt="Contested cases by category")
+    else:
+        render_empty("Nothing is contested", "Cases count here once verdicts on them differ.", icon=":material/gavel:")
+    st.markdown("**Versions**")
+    _render_versions(home, actor)
+    if actor.role in (Role.LEAD, Role.ADMIN):
+        _render_form(home, actor)
 
 
 def tabulate_groups(groups: list[ContestedGroup]) -> pl.DataFrame:
@@ -75,20 +68,24 @@ def _render_versions(home: Home, actor: Actor) -> None:
             format_time(item.declared_at, data.zone(), relative_to=now()),
             ", ".join("all" if name == EVERY_CATEGORY else HAZARDS.get(name, name) for name in item.categories) or None,
             item.resolved,
-            plain(item.note, limit=200) or None,
+            plain(item.note, limit=500) or None,
         )
         for item in versions
     ]
     names = ("Version", "In force from", "Changed", "Made clear", "Note")
     schema = dict.fromkeys(names, pl.String) | {"Made clear": pl.Int64}
     table = pl.DataFrame(rows, schema=schema, orient="row")
-    st.dataframe(table, hide_index=True, placeholder=MISSING, alt="Guideline versions, newest first")
+    st.dataframe(table.drop("Note"), hide_index=True, placeholder=MISSING, alt="Guideline versions, newest first")
+    for name, note in table.select("Version", "Note").drop_nulls().iter_rows():
+        st.caption(f"{inert(name, limit=40)}: what changed")
+        st.text(note)
 
 
 def _render_form(home: Home, actor: Actor) -> None:
     titles = {EVERY_CATEGORY: "All categories", **HAZARDS}
-    name = st.text_input("New version", key="guidelines_name", max_chars=40, placeholder="for example 2026-04")
-    changed = st.multiselect(
+    left, right = st.columns(2, gap="medium")
+    name = left.text_input("New version", key="guidelines_name", max_chars=40, placeholder="for example 2026-04")
+    changed = right.multiselect(
         "Categories whose meaning it changes",
         list(titles),
         format_func=titles.__getitem__,

@@ -26,6 +26,7 @@ from incidents.response.enums import (
     Source,
 )
 from incidents.response.life import IncidentEntry, Life
+from incidents.response.words import say_moment
 from incidents.response.work import IncidentView
 from metrics.query import Query
 from metrics.versions import list_versions
@@ -105,13 +106,17 @@ def describe_entry(entry: IncidentEntry) -> tuple[str, str]:
         case IncidentAction.FINISH_FOLLOW_UP:
             return f"Follow-up {facts['follow_up']} is done", ""
         case IncidentAction.MARK_SERIOUS:
-            return f"Marked as possibly serious ({facts['kind']}); aware since {facts['aware_at'][:16]} UTC", ""
+            return f"Marked as possibly serious ({facts['kind']}); aware since {_say(facts['aware_at'])}", ""
         case IncidentAction.REMIND:
-            return f"The report is due by {facts['due_at'][:16]} UTC: {facts['who']} reminded", ""
+            return f"The report is due by {_say(facts['due_at'])}: {facts['who']} reminded", ""
         case IncidentAction.REPORT:
             return f"{facts['report'].capitalize()} report exported", ""
         case _:
             return entry.action.title, facts.get("text") or facts.get("reason", "")
+
+
+def _say(moment: str) -> str:
+    return say_moment(datetime.fromisoformat(moment))
 
 
 def _alerts(session: Session, ids: list[str], since: datetime, until: datetime) -> list[TimelineItem]:

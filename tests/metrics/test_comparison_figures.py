@@ -257,7 +257,7 @@ def test_agreement_by_value_and_by_pair(events: EventStore) -> None:
 def test_transparency_by_hand(events: EventStore) -> None:
     add(
         events,
-        turns=[{"request_id": name} for name in "abcd"],
+        turns=[{"request_id": name} for name in "abcde"],
         checks=[
             {"request_id": "a", "category": "hate", "triggered": True, "enforced": True, "decision": "block"},
             {"request_id": "b", "category": "hate", "triggered": True, "enforced": True, "decision": "block"},
@@ -268,6 +268,7 @@ def test_transparency_by_hand(events: EventStore) -> None:
             {"request_id": "b", "harmful": False, "category": "hate", "inclusion_probability": 1.0},
             {"request_id": "c", "harmful": False, "inclusion_probability": 1.0},
             {"request_id": "d", "harmful": False, "inclusion_probability": 1.0},
+            {"request_id": "e", "harmful": True, "category": "hate", "inclusion_probability": 1.0},
             {"request_id": "a", "reviewer": "u1", "harmful": None, "selection": "appeal"},
             {"request_id": "b", "reviewer": "u2", "harmful": None, "selection": "appeal"},
             {"request_id": "d", "reviewer": "u3", "harmful": True, "selection": "user_report", "category": "hate"},
@@ -276,8 +277,9 @@ def test_transparency_by_hand(events: EventStore) -> None:
     rows = {row["category"]: row for row in rows_of(events, "transparency")}
     hate = rows["hate"]
     counted = ("turns", "automated_actions", "human_actions", "user_reports", "appeals", "appeals_upheld")
-    assert [hate[name] for name in counted] == [2, 2, 2, 1, 2, 1]
+    assert [hate[name] for name in counted] == [2, 2, 3, 1, 2, 1]
     assert hate["appeals_overturned"] == 1
     assert hate["wrong_block_share"]["estimate"] == 0.5
-    assert (hate["prevalence"]["numerator"], hate["prevalence"]["denominator"]) == (1, 4)
+    assert (hate["prevalence"]["numerator"], hate["prevalence"]["denominator"]) == (2, 5)
+    assert (hate["missed_harm_rate"]["numerator"], hate["missed_harm_rate"]["denominator"]) == (1, 2)
     assert rows[None]["human_actions"] == 2

@@ -63,7 +63,7 @@ ROWS = {
     "appeals": {"appealed", "decided", "upheld", "overturned", "overturn_rate"},
     "transparency": {
         *("category", "turns", "automated_actions", "human_actions", "wrong_block_share", "user_reports", "appeals"),
-        *("appeals_upheld", "appeals_overturned", "median_handling_s", "prevalence"),
+        *("appeals_upheld", "appeals_overturned", "missed_harm_rate", "median_handling_s", "prevalence"),
     },
 }
 # What a report must be told before it has rows to show; the sample logs know no experiment.
