@@ -51,6 +51,7 @@ from service.quarantine_commands import quarantine_app
 from service.ranking_commands import ranking_app
 from service.remote import CommandResult, call, check_unserved, find_address, read_stdin
 from service.report_command import print_report
+from service.retention_commands import retain
 from service.sample_command import draw_reviews
 from service.tokens import print_token
 
@@ -73,6 +74,7 @@ app.command("sample")(draw_reviews)
 app.command("token")(print_token)
 app.command("backup")(back_up)
 app.command("restore")(restore)
+app.command("retention")(retain)
 app.command("loop")(close_loop)
 app.command("regress")(check_regressions)
 GROUPS = {

@@ -21,7 +21,7 @@ from sqlalchemy import make_url
 
 from core.errors import ConfigError
 from core.section import Section
-from core.settings_ingest import IngestSettings, IntakeSettings, IntakeToken, MappingRule
+from core.settings_ingest import IngestSettings, IntakeSettings, IntakeToken, MappingRule, RetentionSettings
 from core.settings_response import DEFAULT_SERIOUS, EscalationPolicy, NotifyTarget, SeriousKind
 
 
@@ -244,6 +244,7 @@ class Settings(BaseSettings):
     ingest: IngestSettings = IngestSettings()
     mapping: tuple[MappingRule, ...] = Field((), description="house log formats, as [[mapping]]")
     intake: IntakeSettings = IntakeSettings()
+    retention: RetentionSettings = RetentionSettings()
     statistics: StatisticsSettings = StatisticsSettings()
     cases: CaseSettings = CaseSettings()
     review: ReviewSettings = ReviewSettings()

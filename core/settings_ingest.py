@@ -48,6 +48,20 @@ class IntakeToken(Section):
     until: NaiveDatetime | None = Field(None, description="when it ends, UTC; empty = never")
 
 
+class RetentionSettings(Section):
+    """Days after which what was logged ages out; empty = kept for good. Rollups, decisions and the evidence of cases stay."""
+
+    text_d: int | None = Field(None, ge=1, description="days that texts of turns, checks and labels are kept")
+    turns_d: int | None = Field(None, ge=1, description="days that turns are kept")
+    checks_d: int | None = Field(None, ge=1, description="days that checks and their scores are kept")
+    labels_d: int | None = Field(None, ge=1, description="days that human verdicts are kept")
+    quarantine_d: int | None = Field(None, ge=1, description="days that rejected records are kept")
+    inbox_d: int | None = Field(
+        None, ge=1, description="days after their last change that log files of the inbox, once read, are deleted"
+    )
+    interval_s: float = Field(3600, ge=60, le=86400, description="seconds between looks at what has aged out")
+
+
 class IntakeSettings(Section):
     """What the HTTP intake takes at once."""
 

@@ -26,6 +26,7 @@ from ingest.formats.base import nested_paths, sql_known_keys, sql_structure, sql
 from ingest.mapping import find_formats, rewrite_record
 from ingest.schema import CHECK_SCORES, CHECKS, LABELS
 from ingest.turns import add_turns_of_checks, merge_turns
+from ingest.withheld import OWNERS, drop_withheld
 
 _CHECK_IDENTITY = [
     "ts",
@@ -291,6 +292,7 @@ def _append_checks(context: _Context, select: str, scores: str) -> int:
         FROM (SELECT *, CAST(CASE WHEN native_id IS NULL THEN {_identity(_CHECK_IDENTITY)}
                   ELSE md5(concat_ws(chr(31), filter_name, native_id, item)) END AS UUID) AS check_id FROM ({select})) c
         LEFT JOIN crosswalk x ON x.taxonomy = c.taxonomy AND x.native = {normalized_sql("c.category_native")}""")
+    drop_withheld(connection, "new_checks", CHECKS.name, OWNERS)
     connection.execute("INSERT INTO yielding SELECT DISTINCT line_no FROM new_checks")
     _drop_known(connection, "checks", "check_id")
     names = [name for name in CHECKS.names() if name not in {"source", "ingest_id"}]
@@ -354,6 +356,7 @@ def _append_labels(context: _Context, select: str) -> int:
                  ELSE coalesce(x.category, 'unmapped:' || l.category) END AS category)
         FROM (SELECT *, CAST({_identity(_LABEL_IDENTITY)} AS UUID) AS label_id FROM ({select})) l
         LEFT JOIN crosswalk x ON x.taxonomy = 'weir' AND x.native = {normalized_sql("l.category")}""")
+    drop_withheld(connection, "new_labels", LABELS.name, OWNERS[:2])
     connection.execute("INSERT INTO yielding SELECT DISTINCT line_no FROM new_labels")
     _drop_known(connection, "labels", "label_id")
     names = [name for name in LABELS.names() if name not in {"source", "ingest_id"}]

@@ -276,6 +276,25 @@ TURN_ROLLUP = Table(
     ),
 )
 
+AGED = Table(
+    "aged",
+    "How far rows have aged out: late copies of them are not stored again.",
+    (
+        Column("table_name", "VARCHAR", "table"),
+        Column("before", "TIMESTAMP", "rows with an earlier `ts` are gone"),
+    ),
+)
+
+ERASED = Table(
+    "erased",
+    "Whose rows were erased: late copies of them are not stored again.",
+    (
+        Column("owner", "VARCHAR", "column that the id is of: request_id, conversation_id, user_id"),
+        Column("digest", "VARCHAR", "SHA-256 of the id"),
+        Column("until", "TIMESTAMP", "what happened later is new"),
+    ),
+)
+
 JOB_RUNS = Table(
     "job_runs",
     "Outcomes of scheduled jobs that did something or failed.",
@@ -316,6 +335,8 @@ TABLES = (
     CHUNKS,
     CHECK_ROLLUP,
     TURN_ROLLUP,
+    AGED,
+    ERASED,
     JOB_RUNS,
     GUIDELINES,
     PROPERTIES,

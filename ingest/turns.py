@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from core.events import Connection
 from ingest.schema import TURNS
+from ingest.withheld import OWNERS, drop_withheld
 
 JOIN_WINDOW = "INTERVAL 1 DAY"
 
@@ -28,6 +29,7 @@ def merge_turns(connection: Connection, select: str, *, ingest_id: int, source: 
         How many turns were added or completed.
     """
     connection.execute(f"CREATE OR REPLACE TEMP TABLE logged_turns AS {select}")
+    drop_withheld(connection, "logged_turns", TURNS.name, OWNERS)
     connection.execute("INSERT INTO yielding SELECT DISTINCT line_no FROM logged_turns")
     _gather(connection, "logged_turns", _FACTS, is_logged=True)
     changed = _merge(connection, ingest_id=ingest_id, source=source)
@@ -42,6 +44,7 @@ def merge_turns(connection: Connection, select: str, *, ingest_id: int, source: 
 def add_turns_of_checks(connection: Connection, *, ingest_id: int, source: str) -> None:
     """Merges what the new checks know of their turns."""
     _gather(connection, "new_checks", _OF_CHECKS, is_logged=False)
+    drop_withheld(connection, "new_turns", TURNS.name, ())
     _merge(connection, ingest_id=ingest_id, source=source)
 
 

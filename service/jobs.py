@@ -23,6 +23,7 @@ from ingest.inbox import Inbox
 from ingest.rollups import compact_rollups
 from ingest.schema import get_data_version, has_demo_data
 from service.home import Home
+from service.retention import apply_retention
 
 JOB_RUN_DAYS = 7
 
@@ -73,6 +74,11 @@ def build_jobs(home: Home) -> list[Job]:
     def note() -> str:
         return "head of the audit log noted" if note_head(home.records, settings.home / HEADS, at=now()) else ""
 
+    def retain() -> str:
+        aged = apply_retention(home, actor=SYSTEM, at=now())
+        counts = {"texts": sum(aged.texts.values()), "rows": sum(aged.rows.values()), "files": len(aged.files)}
+        return f"aged out: {', '.join(f'{n} {name}' for name, n in counts.items() if n)}" if aged else ""
+
     return [
         Job("ingest", settings.ingest.interval_s, ingest),
         Job("verdicts", 2.0, mirror),
@@ -82,6 +88,7 @@ def build_jobs(home: Home) -> list[Job]:
         Job("escalation", 5.0, escalate),
         Job("notifications", 2.0, notify),
         Job("audit", 300.0, note),
+        Job("retention", settings.retention.interval_s, retain),
         Job("housekeeping", 600.0, lambda: keep_house(home)),
     ]
 

@@ -113,13 +113,25 @@ def render_retention() -> None:
     status = build_status(home)["stores"]["events"]
     oldest = home.events.read("SELECT min(ts) AS oldest FROM turns").item()
     st.markdown("#### What is kept")
+    policy = home.settings.retention
+    kept = [
+        ("Texts of turns, checks and labels", None, policy.text_d),
+        ("Turns", "turns", policy.turns_d),
+        ("Checks", "checks", policy.checks_d),
+        ("Labels", "labels", policy.labels_d),
+        ("Quarantine", "quarantine", policy.quarantine_d),
+        ("Log files of the inbox, once read", None, policy.inbox_d),
+    ]
     rows = [
         (
-            "Turns, checks and labels",
-            f"{sum(status['rows'].values()):,} rows",
-            oldest,
-            "for good: nothing ages out by itself",
-        ),
+            what,
+            f"{status['rows'][table]:,} rows" if table else "",
+            oldest if table == "turns" else None,
+            "for good: nothing ages out by itself" if days is None else f"{days} days",
+        )
+        for what, table, days in kept
+    ] + [
+        ("Figures by minute", f"{status['rows']['check_rollup']:,} rows", None, "for good; they hold counts, no text"),
         ("Evidence of cases", "copied", None, "as long as the case, so that retention never empties one"),
         ("Votes, incidents, audit", "append-only", None, "for good; corrections are new entries"),
         ("Job runs", "", None, "7 days"),
@@ -146,5 +158,6 @@ def render_retention() -> None:
         },
     )
     st.caption(
+        "`[retention]` of `weir.toml` sets the days; `weir retention --dry-run` shows what is past them. "
         f"The event store takes {format_bytes(status['bytes'])}. `weir backup` copies both stores while they serve."
     )

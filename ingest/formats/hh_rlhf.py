@@ -60,6 +60,9 @@ class HhRlhf:
             f"{transcript_end(_TRANSCRIPT, 'Human')} IS NULL",
             "The transcript has a turn that starts with Human: after an empty line.",
         ),
+        Rule(
+            "rating", "invalid_value", f"NOT ({number('r.rating')} BETWEEN 0 AND 4)", "A rating lies between 0 and 4."
+        ),
     )
 
     def sniff(self, record: Mapping[str, Any]) -> float:

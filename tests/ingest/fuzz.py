@@ -109,7 +109,13 @@ def write_lines(sample: list[bytes], count: int, chance: random.Random) -> Itera
         for _ in range(1 if chance.random() < 0.8 else 2):
             try:
                 line = chance.choice(MUTATIONS)(line, chance) or line
-            except (ValueError, IndexError, RecursionError):  # what is no record any more is mutated as it is
+            except (
+                ValueError,
+                TypeError,
+                LookupError,
+                AttributeError,
+                RecursionError,
+            ):  # what is no record any more is mutated as it is
                 line = flip_bits(line, chance)
         yield line + (b"\r\n" if chance.random() < 0.05 else b"\n")
 

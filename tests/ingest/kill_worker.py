@@ -9,14 +9,17 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from core.errors import StoreBusyError, StoreFullError
 from core.events import EventStore
 from core.settings import IngestSettings, Settings
+from core.settings_ingest import RetentionSettings
 from ingest.inbox import Inbox
+from ingest.load import load_records
+from ingest.retention import age_out, find_aged
 from ingest.rollups import compact_rollups
 from ingest.schema import create_tables
 from tests.ingest.logs import make_check, make_turn, to_jsonl
@@ -78,6 +81,31 @@ def compact(home: Path, number: int, progress: Connection) -> None:
     events.checkpoint()
     progress.send("done")
     progress.recv()
+
+
+def retain(home: Path, number: int, progress: Connection) -> None:
+    """Stores `LIVE_ROWS` checks of day `number`, then lets that day and those before it age out."""
+    settings = home_settings(home)
+    events = open_patiently(settings.events_path)
+    create_tables(events)
+    progress.send(count_rows(events))
+    day = datetime(2026, 3, 2) + timedelta(days=number)
+    rows = [
+        make_check(row, ts=f"{day + timedelta(seconds=row)}Z", request_id=f"{number}-{row // 2}", content="x" * 500)
+        for row in range(LIVE_ROWS)
+    ]
+    load_records(events, "filter_log", rows, source="live", settings=settings)
+    progress.send("stored")
+    let_age(events, settings, at=day + timedelta(days=2))
+    events.checkpoint()
+    progress.send("done")
+    progress.recv()
+
+
+def let_age(events: EventStore, settings: Settings, *, at: datetime) -> None:
+    """Removes checks and turns that are older than a day."""
+    policy = RetentionSettings(turns_d=1, checks_d=1)
+    age_out(events, policy, find_aged(events, policy, inbox=settings.inbox, at=at), at=at)
 
 
 def share_log(home: Path, writer: int, number: int) -> None:

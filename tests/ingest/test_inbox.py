@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from core.events import EventStore
 from core.settings import Settings
 from ingest.files import ingest_paths
+from ingest.formats.hh_rlhf import HhRlhf
 from ingest.inbox import Inbox
 from ingest.quarantine import retry_rejects
 from tests.ingest.logs import make_check, make_rated, make_turn, read_store, to_jsonl
@@ -176,7 +177,11 @@ def test_unknown_file__noted_and_others_go_on(events: EventStore, settings: Sett
     assert "No log format fits" in errors[0][1]
 
 
-def test_value_that_no_column_holds__quarantined_and_the_others_stored(events: EventStore, settings: Settings) -> None:
+def test_value_that_no_column_holds__quarantined_and_the_others_stored(
+    events: EventStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Its last rule is what foresees such a rating.
+    monkeypatch.setattr(HhRlhf, "rules", HhRlhf.rules[:-1])
     inbox = Inbox(settings.inbox)
     bad = to_jsonl([make_rated(7, 1e40), make_rated(8, -1e40)])
     turns = [make_rated(number, 1.0) for number in range(5)]

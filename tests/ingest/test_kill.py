@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import random
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from core.events import EventStore
 from core.settings import Settings
 from ingest.inbox import Inbox
 from ingest.schema import create_tables
-from tests.ingest.kill_worker import LIVE_ROWS, compact, count_rows, ingest_inbox
+from tests.ingest.kill_worker import LIVE_ROWS, compact, count_rows, home_settings, ingest_inbox, let_age, retain
 from tests.ingest.logs import make_check, make_turn, read_store, to_jsonl
 from tests.soak import repeats
 
@@ -82,6 +83,30 @@ def test_kill_during_compaction__every_sum_stays(tmp_path: Path) -> None:
     survivor = EventStore(home / "events.duckdb")
     stored = ROUNDS * LIVE_ROWS
     assert count_rows(survivor) == (stored, stored, stored // 2, stored // 2)
+    survivor.close()
+
+
+def test_kill_during_retention__a_day_goes_whole_and_its_figures_stay(tmp_path: Path) -> None:
+    chance = random.Random(17)
+    home = tmp_path / "home"
+    home.mkdir()
+    interrupted = 0
+    for number in range(ROUNDS):
+        progress, other_end = PROCESSES.Pipe()
+        worker = PROCESSES.Process(target=retain, args=(home, number, other_end), daemon=True)
+        worker.start()
+        other_end.close()
+        checks, evaluated, turns, counted = progress.recv()
+        assert (evaluated, counted) == (number * LIVE_ROWS, number * LIVE_ROWS // 2)
+        assert (checks % LIVE_ROWS, turns) == (0, checks // 2)
+        assert progress.recv() == "stored"
+        interrupted += not progress.poll(chance.uniform(0.0, 0.05))
+        worker.kill()
+        worker.join()
+    assert interrupted > ROUNDS / 5
+    survivor = EventStore(home / "events.duckdb")
+    let_age(survivor, home_settings(home), at=datetime(2027, 1, 1))
+    assert count_rows(survivor) == (0, ROUNDS * LIVE_ROWS, 0, ROUNDS * LIVE_ROWS // 2)
     survivor.close()
 
 

@@ -26,6 +26,7 @@ from starlette.testclient import TestClient
 from core.settings import IntakeSettings, Settings, load_settings
 from ingest.commit import Outcome, store_posts
 from ingest.formats import FORMATS
+from ingest.formats.hh_rlhf import HhRlhf
 from ingest.intake import BodyTooLargeError, Post, read_records, unpack
 from service.home import Home, open_home, serve_home
 from service.intake import Intake, run_intake
@@ -107,7 +108,11 @@ def answer_of(response: httpx.Response, status: int) -> dict[str, Any]:
 # What is taken
 
 
-def test_a_value_that_no_column_holds_is_named_and_keeps_nobody_out(house: House) -> None:
+def test_a_value_that_no_column_holds_is_named_and_keeps_nobody_out(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Its last rule is what foresees such a rating.
+    monkeypatch.setattr(HhRlhf, "rules", HhRlhf.rules[:-1])
     body = to_jsonl([make_rated(1, 1.0), make_rated(2, 1e40), make_rated(3, 1.0)])
     document = answer_of(house.post(body, "/intake/v1/hh_rlhf"), 400)
     assert (document["position"], document["reason"]) == (2, "unfit_value")
