@@ -79,7 +79,7 @@ def render_detail(number: int, actor: Actor, *, zone: ZoneInfo) -> None:
         _render_timeline(timeline, view, actor, zone=zone, shortcuts=shortcuts)
     with right:
         _render_people(view, actor, at=at)
-        render_turns(list_incident_turns(view.life, settings=home.settings, at=at), zone=zone, at=at)
+        render_turns(list_incident_turns(view.life, settings=home.settings), zone=zone, at=at)
         with st.container(border=True, gap=None):
             st.markdown("**Impact** · :gray[while it lasted; late logs and reviews change it]")
             render_pairs(describe_impact(impact))

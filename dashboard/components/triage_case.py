@@ -30,7 +30,7 @@ from incidents.cases import CaseView, list_colleagues
 from incidents.constitution.principles import list_principle_ids, read_constitution
 from incidents.context import find_user_history, list_rule_histories
 from incidents.enums import CaseState, EscalationReason, VerdictReason
-from incidents.response.escalation import list_case_turns
+from incidents.response.escalation import count_case_steps, list_case_turns
 from ingest.crosswalk import HAZARDS
 
 PANEL_HEIGHT = 440
@@ -140,7 +140,8 @@ def _render_header(case: CaseView, holder: str | None, desk: Desk, zone: ZoneInf
             f"waiting {format_duration((moment - (case.escalated_at or case.opened_at)).total_seconds())}",
             width="content",
         )
-        turns = list_case_turns(case, settings=desk.home.settings, at=moment)
+        told = count_case_steps(desk.home.records, [case])[case.case_id]
+        turns = list_case_turns(case, settings=desk.home.settings, told=told)
         if turns:
             st.caption(summarize_turns(turns, zone=zone, at=moment), width="content")
         due = triage_queue.describe_due(case, at=moment)

@@ -17,6 +17,7 @@ from dashboard.components.movers import render_movers
 from dashboard.components.overview_tiles import build_tiles
 from dashboard.components.tiles import render_tiles
 from dashboard.navigation import get_path
+from incidents.response.escalation import count_case_steps
 from metrics.movers import movers
 from metrics.overview import compute_overview
 from metrics.series import trigger_series, turn_series
@@ -81,7 +82,9 @@ with left:
 with right:
     st.markdown("**Newest escalations** · :gray[handed to a person, by the cascade or a reviewer]")
     if escalated:
-        render_escalations(escalated, key="escalations", zone=zone, at=now())
+        steps = count_case_steps(data.home().records, escalated)
+        settings = data.home().settings
+        render_escalations(escalated, steps=steps, settings=settings, key="escalations", zone=zone, at=now())
     else:
         render_empty(
             "No escalation waits", "What the cascade or a reviewer hands to a person stands here until it is decided."

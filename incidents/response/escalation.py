@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -45,22 +46,19 @@ def find_policy(
     return None
 
 
-def list_turns(
-    policy: EscalationPolicy, *, clock_at: datetime, acked_at: datetime | None, at: datetime, told: int | None = None
-) -> list[Turn]:
+def list_turns(policy: EscalationPolicy, *, clock_at: datetime, acked_at: datetime | None, told: int) -> list[Turn]:
     """Every step of a policy: told, next, later, or stopped because somebody took it up before.
 
     Args:
         policy: The policy.
         clock_at: When its clock started.
         acked_at: When somebody took it up; None = nobody has.
-        at: Now.
-        told: Steps that records say were taken; None = those whose time came before somebody took it up.
+        told: Steps that records say were taken.
     """
     turns: list[Turn] = []
     for number, step in enumerate(policy.steps, start=1):
         due_at = clock_at + timedelta(minutes=step.after_min)
-        if number <= told if told is not None else due_at <= (acked_at or at):
+        if number <= told:
             place: Place = "told"
         elif acked_at is not None:
             place = "stopped"
@@ -70,21 +68,41 @@ def list_turns(
     return turns
 
 
-def list_incident_turns(life: Life, *, settings: Settings, at: datetime) -> list[Turn]:
+def list_incident_turns(life: Life, *, settings: Settings) -> list[Turn]:
     """The steps of the policy for an incident of this severity; empty when there is none."""
     policy = find_policy(settings, "incident", life.severity)
     if policy is None:
         return []
-    return list_turns(policy, clock_at=life.clock_at, acked_at=life.acked_at, at=at, told=life.escalated)
+    return list_turns(policy, clock_at=life.clock_at, acked_at=life.acked_at, told=life.escalated)
 
 
-def list_case_turns(case: CaseView, *, settings: Settings, at: datetime) -> list[Turn]:
-    """The steps of the policy for an escalated case; empty when there is none or the case does not wait."""
+def count_case_steps(records: RecordStore, cases: Sequence[CaseView]) -> dict[str, int]:
+    """Steps of its policy that each case has reached since its clock last started, as recorded."""
+    query = select(CaseStep.case_id, CaseStep.clock_at).where(
+        col(CaseStep.case_id).in_([case.case_id for case in cases])
+    )
+    with records.session() as session:
+        reached = Counter(session.exec(query).all())
+    return {case.case_id: reached[case.case_id, _start_clock(case)] for case in cases}
+
+
+def list_case_turns(case: CaseView, *, settings: Settings, told: int) -> list[Turn]:
+    """The steps of the policy for an escalated case; empty when there is none or the case does not wait.
+
+    Args:
+        case: The case.
+        settings: Hold the policies.
+        told: Steps that records say were taken (`count_case_steps`).
+    """
     policy = find_policy(settings, "case", rate_case(case.severity_hint))
     by_cascade = case.state is CaseState.OPEN and case.opened_by is OpenedBy.ESCALATION
     if policy is None or not (case.state is CaseState.ESCALATED or by_cascade):
         return []
-    return list_turns(policy, clock_at=case.escalated_at or case.opened_at, acked_at=case.acked_at, at=at)
+    return list_turns(policy, clock_at=_start_clock(case), acked_at=case.acked_at, told=told)
+
+
+def _start_clock(case: CaseView) -> datetime:
+    return case.escalated_at or case.opened_at
 
 
 def advance_escalations(records: RecordStore, *, settings: Settings, at: datetime) -> int:

@@ -1,7 +1,7 @@
 """One incident's timeline: what people did in it, and what happened around it.
 
-Only the incident's own events are stored for it. Changes of linked alerts, verdicts on linked cases and new versions of
-linked filters are looked up whenever the timeline is read, so that it can never tell another story than their stores.
+Only the incident's own events are stored for it. Changes of linked alerts, verdicts on linked cases, new versions of
+linked filters and changes that people registered are looked up whenever the timeline is read, so that it can never tell another story than their stores.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from core.events import EventStore
 from core.records import RecordStore
+from incidents.alerts.models import RegisteredChange
 from incidents.enums import Action, AlertState
 from incidents.models import AlertEvent, CaseEvent, Vote
 from incidents.response.enums import (
@@ -66,6 +68,7 @@ def build_timeline(records: RecordStore, events: EventStore, view: IncidentView,
     with records.session() as session:
         items += _alerts(session, life.linked(LinkKind.ALERT), since, until)
         items += _cases(session, life.linked(LinkKind.CASE), since, until)
+        items += _registered(session, life.linked(LinkKind.FILTER), since, until)
     items += _versions(events, life, since, until)
     return sorted(items, key=lambda item: item.at)
 
@@ -150,6 +153,19 @@ def _cases(session: Session, ids: list[str], since: datetime, until: datetime) -
     return items + [
         TimelineItem(row.at, "case", row.actor, f"Case {row.case_id}: escalated")
         for row in session.exec(handed_on.limit(_MOST_EVENTS))
+    ]
+
+
+def _registered(session: Session, filters: list[str], since: datetime, until: datetime) -> list[TimelineItem]:
+    """Changes that people registered, of the linked filters or of all; of every filter when none is linked."""
+    query = select(RegisteredChange).where(col(RegisteredChange.at) >= since, col(RegisteredChange.at) <= until)
+    if filters:
+        name = col(RegisteredChange.filter_name)
+        query = query.where(sa.or_(name.is_(None), name.in_(filters)))
+    rows = session.exec(query.order_by(col(RegisteredChange.at)).limit(_MOST_EVENTS))
+    return [
+        TimelineItem(row.at, "version", row.registered_by, f"Change of {row.filter_name or 'all filters'}", row.note)
+        for row in rows
     ]
 
 

@@ -149,12 +149,13 @@ def press_and_wait(page: Page, key: str, selector: str) -> None:
     settle(page)
 
 
-def judge(page: Page, verdict: str, *, severity: str) -> None:
+def judge(page: Page, verdict: str, *, severity: str | None) -> None:
     """Judges the open case with the keyboard and waits for the next one, or the queue when none waits."""
     name = {"h": "harmful", "b": "benign", "u": "unsure"}[verdict]
     before = page.url
     press_and_wait(page, verdict, f".st-key-triage_{name} [data-testid=stBaseButton-primary]")
-    press_and_wait(page, severity, f".st-key-triage_severity_{severity} [data-testid=stBaseButton-primary]")
+    if severity is not None:
+        press_and_wait(page, severity, f".st-key-triage_severity_{severity} [data-testid=stBaseButton-primary]")
     page.keyboard.press("Enter")
     page.wait_for_url(lambda url: url != before)
     page.locator(f".st-key-triage_notice :text('Saved as {name}')").wait_for()

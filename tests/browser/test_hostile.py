@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect
 from core.clock import now
 from dashboard.navigation import PAGES
 from incidents.exports import EXPORTS
+from tests.browser.labels import assert_labelled
 from tests.browser.serving import Server, open_page, press_and_wait, settle
 from tests.browser.traffic import HOSTILE, MEGABYTE, append_lines, make_hostile_checks, make_hostile_turns
 
@@ -54,6 +55,7 @@ def test_every_page_is_inert(server: Server, watched: Page, key: str) -> None:
     open_page(watched, server, PAGES[key].url_path)
     expect(watched.get_by_text("could not be shown")).to_have_count(0)
     assert_inert(watched)
+    assert_labelled(watched)
 
 
 def test_a_filter_with_a_hostile_name_is_inert(server: Server, watched: Page) -> None:

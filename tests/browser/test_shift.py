@@ -17,6 +17,7 @@ from incidents.cases import list_cases
 from incidents.people import SYSTEM, Actor, Role
 from incidents.reviews import VoteCreate, cast_vote
 from service.home import open_home
+from tests.browser.labels import assert_labelled
 from tests.browser.serving import (
     Server,
     escalate,
@@ -74,14 +75,16 @@ def test_a_shift_without_the_mouse(desk: Server, sink: Sink, page: Page, downloa
     open_page(page, desk, "triage?actor=ana")
     start_reviewing(page)
     escalate(page)
+    assert_labelled(page)
     for verdict in VERDICTS:
-        judge(page, verdict, severity="1")
+        judge(page, verdict, severity="1" if verdict == "h" else None)
     expect(page.locator(".st-key-triage_head")).to_contain_text(f"{len(VERDICTS)} judged by you today")
     sink.wait_for("Case escalated: Child safety")
     sink.wait_for("Alert: Checks fail")
 
     open_page(page, desk, "reviewers?part=Adjudication&actor=ana")
     press_and_wait(page, "Enter", ".st-key-adjudication_settle")
+    assert_labelled(page)
     press_and_wait(page, "b", ".st-key-triage_benign [data-testid=stBaseButton-primary]")
     tab_to(page, ".st-key-triage_reason input")
     page.keyboard.type("Quoted")
@@ -93,6 +96,7 @@ def test_a_shift_without_the_mouse(desk: Server, sink: Sink, page: Page, downloa
     page.locator(".st-key-triage_notice :text('Settled')").wait_for()
 
     open_page(page, desk, "incidents?part=Alerts&actor=ana")
+    assert_labelled(page)
     tab_to(page, "[class*='st-key-alert_incident_'] button")
     page.keyboard.press("Enter")
     page.locator(".st-key-incident_strip").wait_for()
@@ -111,6 +115,7 @@ def test_a_shift_without_the_mouse(desk: Server, sink: Sink, page: Page, downloa
 
     tab_to(page, ".st-key-incident_postmortem summary")
     page.keyboard.press("Enter")
+    assert_labelled(page)
     tab_to(page, ".st-key-incident_postmortem_html button")
     with page.expect_download() as started:
         page.keyboard.press("Enter")
@@ -128,6 +133,8 @@ def _take(page: Page, key: str, action: str, text: str = "") -> None:
     """Takes a step with its key, writes into its first field of text, and saves with the keyboard."""
     dialog = f"[class*='st-key-incident_{action}_']"
     press_and_wait(page, key, f"[role=dialog] {dialog}[class*='_save'] button")
+    if action == "triage":
+        assert_labelled(page)
     if text:
         tab_to(page, f"[role=dialog] {dialog} textarea, [role=dialog] {dialog} input[type=text]")
         page.keyboard.type(text)

@@ -11,12 +11,20 @@ from sqlmodel import select
 from test_incident_life import TO_CLOSED, go_through
 
 from core.settings import Settings
-from incidents.cases import escalate_case, lease_case
+from dashboard.components.escalations import build_escalation_table
+from dashboard.theme import get_zone
+from incidents.cases import escalate_case, get_case, lease_case
 from incidents.enums import EscalationReason
 from incidents.models import AuditEntry
 from incidents.notify.outbox import collect_messages, list_deliveries
 from incidents.response.enums import IncidentAction, Severity
-from incidents.response.escalation import advance_escalations, find_policy, list_turns
+from incidents.response.escalation import (
+    advance_escalations,
+    count_case_steps,
+    find_policy,
+    list_case_turns,
+    list_turns,
+)
 from incidents.response.models import CaseStep
 from incidents.response.work import act, get_incident, open_incident
 
@@ -101,15 +109,33 @@ def test_a_step_tells_its_target_whatever_the_target_asks_for(house: House) -> N
 def test_turns_say_who_was_told_who_is_next_and_where_it_stopped(house: House) -> None:
     policy = find_policy(configure(house, "incident", "high"), "incident", Severity.HIGH)
     assert policy is not None
-    at = T0 + 20 * MINUTE
-    running = list_turns(policy, clock_at=T0, acked_at=None, at=at)
+    running = list_turns(policy, clock_at=T0, acked_at=None, told=2)
     assert [(turn.who, turn.place) for turn in running] == [("on call", "told"), ("lead", "told"), ("director", "next")]
-    stopped = list_turns(policy, clock_at=T0, acked_at=T0 + MINUTE, at=at)
+    stopped = list_turns(policy, clock_at=T0, acked_at=T0 + MINUTE, told=1)
     assert [turn.place for turn in stopped] == ["told", "stopped", "stopped"]
-    recorded = list_turns(policy, clock_at=T0, acked_at=None, at=at, told=1)
-    assert [turn.place for turn in recorded] == ["told", "next", "later"], "due, and not told yet"
-    early = list_turns(policy, clock_at=T0 + MINUTE, acked_at=None, at=T0)
-    assert [turn.place for turn in early] == ["next", "later", "later"]
+    early = list_turns(policy, clock_at=T0, acked_at=None, told=0)
+    assert [turn.place for turn in early] == ["next", "later", "later"], "due or not: nobody was told yet"
+
+
+def test_a_case_shows_the_steps_that_were_recorded_since_its_clock_started(house: House) -> None:
+    settings = configure(house, "case", "high")
+    (case_id,) = house.add_cases(1)
+    escalate_case(house.records, case_id, actor=ANA, reason=EscalationReason.LEGAL, note="", at=T0)
+    case = get_case(house.records, case_id, actor=LEA)
+    assert count_case_steps(house.records, [case]) == {case_id: 0}, "a server that is down tells nobody"
+    advance_escalations(house.records, settings=settings, at=T0 + 20 * MINUTE)
+    told = count_case_steps(house.records, [case])[case_id]
+    turns = list_case_turns(case, settings=settings, told=told)
+    assert [turn.place for turn in turns] == ["told", "told", "next"]
+    at = T0 + 20 * MINUTE
+    (row,) = build_escalation_table(
+        [case], steps={case_id: told}, settings=settings, zone=get_zone("UTC"), at=at
+    ).to_dicts()
+    assert row["steps"] == "lead told; next director, 10:00:00"
+    (bare,) = build_escalation_table(
+        [case], steps={case_id: 0}, settings=house.settings, zone=get_zone("UTC"), at=at
+    ).to_dicts()
+    assert bare["steps"] is None
 
 
 def test_without_a_policy_nothing_happens(house: House) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from test_incident_life import facts
 
 from incidents.cases import escalate_case
+from incidents.changes import register_change
 from incidents.enums import EscalationReason
 from incidents.response.document import Document, Facts, Grid, Heading, Line, Missing, Quote, write_html, write_markdown
 from incidents.response.enums import IncidentAction, IncidentState, LinkKind, Severity
@@ -113,10 +114,15 @@ def test_the_timeline_puts_versions_verdicts_and_events_in_order(house: House) -
     view = open_one(house, (LinkKind.FILTER, "guard"), (LinkKind.CASE, case_id))
     escalate_case(house.records, case_id, actor=ANA, reason=EscalationReason.PATTERN, note="n", at=T0 + 80 * MINUTE)
     cast_vote(house.records, VoteCreate(case_id, harmful=False), actor=LEA, at=T0 + 90 * MINUTE)
+    for name, hours in (("guard", 0.5), (None, 0.25), ("other", 0.1), ("guard", 9)):
+        noted = T0 - timedelta(hours=hours)
+        register_change(house.records, at=noted, filter_name=name, note="list cleaned", actor=ANA, now=NOW)
     view = act(house.records, 1, IncidentAction.NOTE, {"text": "v41 added a stem"}, actor=ANA, at=T0 + 100 * MINUTE)
     lines = [(item.kind, item.what) for item in build_timeline(house.records, house.events, view, at=NOW)]
     assert lines == [
         ("version", "First seen: guard, version v41"),
+        ("version", "Change of guard"),
+        ("version", "Change of all filters"),
         ("incident", "Opened by hand, severity high"),
         ("incident", "Linked filter guard"),
         ("incident", f"Linked case {case_id}"),
