@@ -128,6 +128,10 @@ class WellnessSettings(Section):
     rest_after_min: int = Field(50, ge=5, le=480, description="minutes of continuous review after which to rest")
     rest_min: int = Field(10, ge=1, le=120, description="minutes of a pause that count as rest")
     interleave_after: int = Field(5, ge=1, le=100, description="grave cases in a row after which a milder one comes")
+    words: dict[str, tuple[Annotated[str, Field(min_length=2, max_length=100)], ...]] = Field(
+        default_factory=dict,
+        description="sensitive words by category, 'any' for all, that a person may have covered: hate = ['...']",
+    )
 
 
 class StoreSettings(Section):

@@ -42,6 +42,7 @@ __all__ = [
     "reveal_turn",
     "skip_case",
     "snooze_case",
+    "uncover_turn",
 ]
 
 
@@ -254,13 +255,16 @@ def reveal_turn(records: RecordStore, case_id: str, *, actor: Actor, request_id:
     Raises:
         NotFoundError: The case has no such turn.
     """
-    actor.require(Role.REVIEWER)
-    with change(records, actor=actor, at=at) as current:
-        view = build_view(current.session, get_row(current.session, case_id))
-        shown = {view.request_id, *(turn["request_id"] for turn in view.evidence.get("turns", []))}
-        if request_id not in shown:
-            raise NotFoundError("The case has no such turn", repr(request_id))
-        current.record("case.reveal", case_id, {"request_id": request_id})
+    _record_sight(records, "case.reveal", case_id, actor=actor, request_id=request_id, at=at)
+
+
+def uncover_turn(records: RecordStore, case_id: str, *, actor: Actor, request_id: str, at: datetime) -> None:
+    """Records that the actor saw what was covered of a revealed turn (`judgement.cover`); its exposure counts once.
+
+    Raises:
+        NotFoundError: The case has no such turn.
+    """
+    _record_sight(records, "case.uncover", case_id, actor=actor, request_id=request_id, at=at)
 
 
 def escalate_case(
@@ -342,3 +346,15 @@ def _measure(case: Case) -> tuple[str, str | None, float | None, float | None]:
     start = case.escalated_at or case.opened_at
     waited = [(end - start).total_seconds() if end else None for end in (case.acked_at, case.decided_at)]
     return (case.request_id, case.verdict_category, waited[0], waited[1])
+
+
+def _record_sight(
+    records: RecordStore, action: str, case_id: str, *, actor: Actor, request_id: str, at: datetime
+) -> None:
+    actor.require(Role.REVIEWER)
+    with change(records, actor=actor, at=at) as current:
+        view = build_view(current.session, get_row(current.session, case_id))
+        shown = {view.request_id, *(turn["request_id"] for turn in view.evidence.get("turns", []))}
+        if request_id not in shown:
+            raise NotFoundError("The case has no such turn", repr(request_id))
+        current.record(action, case_id, {"request_id": request_id})

@@ -10,6 +10,7 @@ from core.errors import AppError
 from dashboard import data, state
 from dashboard.state import View
 from dashboard.theme import MISSING, format_count
+from incidents.judgement.cover import Cover
 from incidents.judgement.profiles import Declaration, declare, read_own, summarise_pool
 from incidents.judgement.wellness import (
     NO_CATEGORY,
@@ -29,6 +30,7 @@ from metrics.estimate import MIN_CELL
 from service.home import Home
 
 TOLD_FROM_MIN = 15
+COVERED_CASES = ("Mild cases, severity 1 and 2", "Grave cases, severity 3 and 4")
 _SAVED = "wellness_saved"
 
 
@@ -103,6 +105,19 @@ def _render_wishes(home: Home, actor: Actor, wishes: Wishes) -> None:
         captions=[level.guidance for level in Masking],
         key="wellness_masking",
     )
+    st.caption("What stays covered in a revealed text until you uncover it with W; each uncovering is recorded.")
+    covers: dict[str, Cover] = {}
+    for side, name, title in zip(st.columns(2), ("cover_mild", "cover_grave"), COVERED_CASES, strict=True):
+        kept: Cover = getattr(wishes, name)
+        chosen = side.selectbox(
+            title,
+            list(Cover),
+            index=list(Cover).index(kept),
+            format_func=lambda level: level.title,
+            help=" ".join(f"{level.title}: {level.guidance}" for level in Cover),
+            key=f"wellness_{name}",
+        )
+        covers[name] = chosen or kept
     opt_outs = st.multiselect(
         "Never offer me",
         list(HAZARDS),
@@ -114,7 +129,8 @@ def _render_wishes(home: Home, actor: Actor, wishes: Wishes) -> None:
     )
 
     def save() -> None:
-        save_wishes(home.records, Wishes(masking or wishes.masking, frozenset(opt_outs)), actor=actor, at=now())
+        wished = Wishes(masking or wishes.masking, frozenset(opt_outs), **covers)
+        save_wishes(home.records, wished, actor=actor, at=now())
         st.session_state[_SAVED] = "Your wishes are kept."
 
     st.button("Keep my wishes", key="wellness_save", on_click=save)

@@ -12,6 +12,7 @@ from core.clock import now, to_utc
 from dashboard.components import (
     triage_context,
     triage_conversation,
+    triage_cover,
     triage_dialogs,
     triage_filters,
     triage_form,
@@ -33,7 +34,7 @@ from incidents.enums import CaseState, EscalationReason, VerdictReason
 from incidents.response.escalation import count_case_steps, list_case_turns
 from ingest.crosswalk import HAZARDS
 
-PANEL_HEIGHT = 440
+PANEL_HEIGHT = 410
 
 
 def render(desk: Desk, case_id: str, *, shortcuts: bool, zone: ZoneInfo) -> None:
@@ -89,7 +90,7 @@ def render(desk: Desk, case_id: str, *, shortcuts: bool, zone: ZoneInfo) -> None
     elif desk.dialog() == "filters":
         triage_filters.ask_marks(
             list_said(case.evidence),
-            dict(desk.draft(case).filters),
+            read_marks=lambda: dict(desk.draft(case).filters),
             on_mark=lambda marks: desk.keep(case, {"filters": tuple(marks.items())}),
             on_close=desk.close_dialog,
         )
@@ -178,18 +179,23 @@ def _render_conversation(desk: Desk, case: CaseView, *, shortcuts: bool) -> None
         revealed={turn.request_id for turn in turns if desk.is_revealed(case, turn.request_id)},
         shortcuts=shortcuts,
         on_reveal=partial(desk.reveal, case),
+        hide=triage_cover.read_cover(desk, case).hide,
+        on_uncover=partial(triage_cover.uncover, desk, case),
         read_whole=desk.read_whole,
     )
 
 
 def _render_why(desk: Desk, case: CaseView, *, shortcuts: bool, can_judge: bool) -> None:
     is_revealed = desk.is_revealed(case, case.request_id)
+    cover = triage_cover.read_cover(desk, case)
     triage_why.render(
         tabulate_checks(case.evidence),
         reason=case.priority_reason,
         is_blind=is_blind(case),
         reports=list_reports(case.evidence),
-        matches=list_matches(case.evidence) if is_revealed else None,
+        matches=[(name, cover.hide(case.request_id, text)) for name, text in list_matches(case.evidence)]
+        if is_revealed
+        else None,
     )
     if not is_blind(case) and list_said(case.evidence):
         triage_filters.render_button(

@@ -14,6 +14,7 @@ KEYS = (
     ("0 1 2 3 4", "severity: none, low, medium, high, extreme"),
     ("V", "reveal the flagged turn (recorded in the audit log)"),
     ("F", "say of each filter whether it was right"),
+    ("W", "uncover what you wished to have covered (recorded, too)"),
     ("Enter", "save the verdict and take the next case"),
     ("A", "save for all cases that say nearly the same, too"),
     ("S", "skip: the case goes back to the others"),

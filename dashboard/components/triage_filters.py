@@ -65,15 +65,23 @@ def render_button(
 
 def ask_marks(
     said: Sequence[FilterSaid],
-    marks: Mapping[str, bool],
     *,
+    read_marks: Callable[[], Mapping[str, bool]],
     on_mark: Callable[[Mapping[str, bool]], None],
     on_close: Callable[[], None],
 ) -> None:
-    """Opens the dialog with one line for each filter; its digit goes from not judged to wrong, to right, and back."""
+    """Opens the dialog with one line for each filter; its digit goes from not judged to wrong, to right, and back.
+
+    Args:
+        said: The filters.
+        read_marks: The marks as they are: a dialog runs anew without the page around it.
+        on_mark: Keeps other marks.
+        on_close: Called when it is closed.
+    """
 
     @st.dialog("Were the filters right?", width="medium", on_dismiss=on_close)
     def dialog() -> None:
+        marks = read_marks()
         for number, item in enumerate(said, start=1):
             mark = marks.get(item.name)
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):

@@ -10,6 +10,7 @@ import polars as pl
 import streamlit as st
 
 from dashboard.components.empty import render_empty
+from dashboard.components.triage_form import SEVERITIES
 from dashboard.text import plain
 from dashboard.theme import MISSING, format_time
 from incidents.enums import VerdictReason
@@ -20,7 +21,7 @@ HISTORY_SCHEMA = {
     "When": pl.String,
     "Verdict": pl.String,
     "Category": pl.String,
-    "Severity": pl.Int64,
+    "Severity": pl.String,
     "Reason": pl.String,
     "Given for": pl.String,
     "Counts": pl.String,
@@ -36,7 +37,7 @@ def tabulate_history(decisions: Sequence[OwnDecision], *, zone: ZoneInfo, at: da
             format_time(item.at, zone, relative_to=at),
             _VERDICTS[item.harmful],
             HAZARDS.get(item.category or "") or plain(item.category or MISSING, limit=60),
-            item.severity,
+            "" if item.severity is None else SEVERITIES[item.severity],
             VerdictReason(item.reason).title if item.reason in list(VerdictReason) else "",
             "many at once" if item.bulk_id else "one case",
             "yes" if item.is_standing else "taken back or replaced",
@@ -99,6 +100,4 @@ def render(
                 on_click=on_withdraw_all,
                 args=(chosen.bulk_id,),
             )
-        st.caption(
-            f"Your last {len(decisions):,} decisions, for you alone. Choose a row first." if chosen is None else ""
-        )
+        st.caption("Your newest decisions, for you alone. Choose a row first." if chosen is None else "")

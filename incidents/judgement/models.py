@@ -154,3 +154,5 @@ class Comfort(Record, table=True):
     changed_at: NaiveDatetime
     masking: str
     opt_outs: str = Field(sa_type=sa.Text)
+    cover_mild: str = Field(default="plain", sa_column_kwargs={"server_default": "plain"})
+    cover_grave: str = Field(default="plain", sa_column_kwargs={"server_default": "plain"})

@@ -23,6 +23,7 @@ from core.records import RecordStore
 from core.settings import WellnessSettings
 from incidents.audit import change
 from incidents.enums import GuidedEnum
+from incidents.judgement.cover import Cover
 from incidents.judgement.models import Comfort
 from incidents.models import AuditEntry, Case
 from incidents.people import SYSTEM, Actor, Role
@@ -83,6 +84,8 @@ class Wishes:
 
     masking: Masking = Masking.TURN
     opt_outs: frozenset[str] = frozenset()
+    cover_mild: Cover = Cover.PLAIN
+    cover_grave: Cover = Cover.PLAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +157,17 @@ def compute_rest(moments: Sequence[datetime], *, settings: WellnessSettings, at:
 def read_wishes(session: Session, person: str) -> Wishes:
     """What the person asked for. For the queue and the person alone."""
     row = session.get(Comfort, person)
-    return Wishes(Masking(row.masking), frozenset(json.loads(row.opt_outs))) if row else Wishes()
+    if row is None:
+        return Wishes()
+    covers = Cover(row.cover_mild), Cover(row.cover_grave)
+    return Wishes(Masking(row.masking), frozenset(json.loads(row.opt_outs)), *covers)
+
+
+def choose_cover(wishes: Wishes, severity: int | None) -> Cover:
+    """What the person wants covered at a severity, 1 to 4; the more of both where it is not known."""
+    if severity is not None:
+        return wishes.cover_grave if severity >= GRAVE else wishes.cover_mild
+    return max(wishes.cover_grave, wishes.cover_mild, key=list(Cover).index)
 
 
 def save_wishes(records: RecordStore, wishes: Wishes, *, actor: Actor, at: datetime) -> None:
@@ -173,6 +186,8 @@ def save_wishes(records: RecordStore, wishes: Wishes, *, actor: Actor, at: datet
                 changed_at=at,
                 masking=wishes.masking.value,
                 opt_outs=json.dumps(sorted(wishes.opt_outs)),
+                cover_mild=wishes.cover_mild.value,
+                cover_grave=wishes.cover_grave.value,
             )
         )
         current.record("comfort.change", "comfort")

@@ -19,7 +19,9 @@ from incidents.cases import get_case, lease_case, list_cases, open_cases
 from incidents.constitution.principles import Constitution, Principle, save_constitution
 from incidents.enums import CaseState
 from incidents.filing import make_case_id
+from incidents.judgement.cover import Cover
 from incidents.judgement.history import list_own
+from incidents.judgement.wellness import Wishes, save_wishes
 from incidents.models import AuditEntry, Case, Vote
 from incidents.people import SYSTEM, Actor, Role
 from ingest.load import load_records
@@ -480,3 +482,19 @@ def test_own_decisions_are_listed_and_taken_back(home: Home) -> None:
     assert state_of(home, case_id) is CaseState.OPEN
     assert [item.is_standing for item in list_own(home.records, actor=ME)] == [False]
     assert list_own(home.records, actor=OTHER) == []
+
+
+def test_what_a_person_wishes_covered_stays_covered_until_they_uncover_it(home: Home) -> None:
+    save_wishes(home.records, Wishes(cover_grave=Cover.SPANS), actor=ME, at=now())
+    check = {"ts": isoformat(now()), "request_id": "r3", "filter_name": "words", "matched_text": "secret"}
+    fired = {"layer": "keyword", "triggered": True, "decision": "block", "enforced": True}
+    load_records(home.events, "filter_log", [check | fired], source="test", settings=home.settings)
+    open_cases(home.records, home.events, settings=home.settings, actor=SYSTEM)
+    page = press(open_page(request="r3"), "triage_reveal")
+    assert "a [covered] prompt" in shown_texts(page)
+    assert "words matched: [covered]" in shown_texts(page)
+    press(page, "triage_uncover")
+    assert "a secret prompt" in shown_texts(page)
+    assert "words matched: secret" in shown_texts(page)
+    assert count_actions(home.records, actor=ME.name, action="case.uncover", since=now() - timedelta(hours=1)) == 1
+    assert not [button for button in page.button if button.key == "triage_uncover"]
