@@ -45,6 +45,7 @@ class Action(StrEnum):
     REOPEN = "reopen"
     RETURN = "return"
     REGRESS = "regress"
+    APPEAL = "appeal"
     ESCALATE = "escalate"
     CLOSE = "close"
 

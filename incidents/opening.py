@@ -6,7 +6,7 @@ before that opens nothing, and a repetition opens nothing twice.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -67,7 +67,7 @@ def open_cases(records: RecordStore, events: EventStore, *, settings: Settings, 
 
     What selects is `settings.cases.open_on`; what lies more than `settings.cases.max_age_d` days before the
     newest event is left out. A turn has one case for ever. A turn that imported verdicts settle gets none, and a
-    waiting one that they settle is closed, unless it was drawn at random. Rows that arrive later for a waiting
+    waiting one that they settle is closed, unless it was drawn at random; an appeal opens a settled one again. Rows that arrive later for a waiting
     case are added to its evidence once nobody holds it.
 
     Returns:
@@ -84,15 +84,18 @@ def open_cases(records: RecordStore, events: EventStore, *, settings: Settings, 
         found = _find_new(events, settings=settings, after=after, upto=upto, at=at)
         touched = _find_touched(records, events, span)
         judged = _find_judged(events, span)
+        appealed = _find_appealed(events, span) if OpenedBy.APPEAL.value in settings.cases.open_on else {}
         with change(records, actor=actor, at=at) as current:
             if _get_cursor(current.session).position != after:
                 return 0  # another call did this work in between
             opened = len(add_cases(current, found, seen=upto))
             closed = _close_judged(current, judged)
-            _mark_touched(current.session, touched, upto)
+            reopened = _reopen_appealed(current, appealed)
+            _mark_touched(current.session, [*touched, *_still_logged(events, reopened)], upto)
             _get_cursor(current.session).position = upto
-            if opened or closed or touched:
+            if opened or closed or touched or reopened:
                 counts = {"opened": opened, "closed": closed, "touched": len(touched), "position": upto}
+                counts |= {"reopened": len(reopened)} if reopened else {}
                 current.record("cases.open", _CURSOR, counts)
             else:
                 current.keep()  # a cursor that moved over nothing is no decision to audit
@@ -191,6 +194,42 @@ def _close_judged(current: Change, judged: set[str]) -> int:
             add_event(current, case, Action.CLOSE, {"reason": CloseReason.IMPORTED.value})
         closed += len(cases)
     return closed
+
+
+def _find_appealed(events: EventStore, span: dict[str, Any]) -> dict[str, int]:
+    """Turns against whose decision users newly appeal, and how many appeals."""
+    rows = events.read(
+        "SELECT request_id, count(*) AS claims FROM labels WHERE ingest_id > $after AND ingest_id <= $upto "
+        "AND request_id IS NOT NULL AND selection = 'appeal' GROUP BY request_id",
+        span,
+    ).rows()
+    return dict(rows)
+
+
+def _reopen_appealed(current: Change, appealed: Mapping[str, int]) -> list[str]:
+    """Opens settled cases again whose users appeal; returns their turns. Their clock starts anew, earlier votes stand.
+
+    A random sample stays one: its reviewer must not see what filters said. Somebody else than before judges the appeal
+    (`queues.find_next`).
+    """
+    reopened = []
+    for chunk in chunked(sorted(appealed)):
+        settled = select(Case).where(
+            col(Case.request_id).in_(chunk), col(Case.state).in_([CaseState.DECIDED.value, CaseState.CLOSED.value])
+        )
+        for case in current.session.exec(settled).all():
+            add_event(current, case, Action.APPEAL, {"claims": appealed[case.request_id]})
+            case.opened_at = current.at
+            if not case.is_drawn:
+                case.opened_by = OpenedBy.APPEAL.value
+            reopened.append(case.request_id)
+    return reopened
+
+
+def _still_logged(events: EventStore, request_ids: Sequence[str]) -> list[str]:
+    """Those turns whose text the event store still has: copying the evidence of others anew would empty their cases."""
+    has_text = "SELECT request_id FROM turns WHERE request_id IN (SELECT unnest($ids::VARCHAR[])) AND coalesce(prompt, response, messages) IS NOT NULL"
+    return events.read(has_text, {"ids": list(request_ids)})["request_id"].to_list() if request_ids else []
 
 
 def _mark_touched(session: Session, touched: Sequence[str], upto: int) -> None:

@@ -21,7 +21,7 @@ from core.records import RecordStore
 from core.settings import EVERYTHING, CaseSettings, QueueSettings, Settings
 from incidents.enums import Action, CaseState, OpenedBy
 from incidents.judgement.models import Assignment
-from incidents.models import Case, CaseEvent, CaseFilter, Draw, Progress
+from incidents.models import Case, CaseEvent, CaseFilter, Draw, Progress, Vote
 from incidents.people import Actor, Role
 
 Order = Literal["priority", "due", "opened"]
@@ -176,7 +176,8 @@ def find_next(
 
     First what they hold already, so that a closed browser loses nothing; then what a colleague handed over; then the
     gravest, or in its turn the latest; what they skipped comes last. A case is served once its evidence has been
-    copied, and never to somebody whom it was put before as something else than a first review.
+    copied, and never to somebody whom it was put before as something else than a first review, nor an appeal to who judged
+    the turn before.
 
     Args:
         session: A change's session: the turn is counted.
@@ -212,11 +213,17 @@ class _Queries:
 def _build_queries(queue: QueueSettings | None) -> _Queries:
     reviewer, at = sa.bindparam("reviewer", type_=sa.String()), sa.bindparam("at", type_=sa.DateTime())
     asked = sa.exists().where(col(Assignment.case_id) == Case.case_id, col(Assignment.reviewer) == reviewer)
+    # Whoever judged a turn does not judge the appeal against it.
+    judged = sa.and_(
+        col(Case.opened_by) == OpenedBy.APPEAL.value,
+        sa.exists().where(col(Vote.case_id) == Case.case_id, col(Vote.reviewer) == reviewer),
+    )
     served = select(Case).where(
         Case.state == CaseState.OPEN.value,
         col(Case.evidence_ingest_id).is_not(None),
         col(Case.case_id).not_in(sa.bindparam("skip", expanding=True)),
         ~asked,
+        ~judged,
         *fits(queue),
     )
     free = served.where(

@@ -42,6 +42,8 @@ TRANSITIONS: dict[tuple[CaseState | None, Action], Rule] = {
     (_OPEN, Action.HAND_OVER): Rule(_OPEN, ("to", "until")),
     (_OPEN, Action.DRAW): Rule(_OPEN, ("sample_id",), Role.LEAD),
     (_OPEN, Action.VOTE): Rule(_DECIDED, ("vote_id",)),
+    # After an appeal or a regression the earlier verdicts stand, and may still be taken back.
+    (_OPEN, Action.WITHDRAW): Rule(_OPEN, ("vote_id",)),
     (_OPEN, Action.ESCALATE): Rule(_ESCALATED, ("reason",)),
     (_OPEN, Action.CLOSE): Rule(_CLOSED, ("reason",), Role.LEAD),
     (_DECIDED, Action.LEASE): Rule(_DECIDED, ("until",)),
@@ -53,6 +55,7 @@ TRANSITIONS: dict[tuple[CaseState | None, Action], Rule] = {
     (_DECIDED, Action.REOPEN): Rule(_OPEN, ("vote_id",)),
     (_DECIDED, Action.RETURN): Rule(_ESCALATED, ("vote_id",)),
     (_DECIDED, Action.REGRESS): Rule(_OPEN, ("candidate",), Role.LEAD),
+    (_DECIDED, Action.APPEAL): Rule(_OPEN, ("claims",), Role.LEAD),
     (_DECIDED, Action.ESCALATE): Rule(_ESCALATED, ("reason",)),
     (_ESCALATED, Action.LEASE): Rule(_ESCALATED, ("until",)),
     (_ESCALATED, Action.RELEASE): Rule(_ESCALATED),
@@ -65,6 +68,7 @@ TRANSITIONS: dict[tuple[CaseState | None, Action], Rule] = {
     # A random draw needs a verdict of its own, whatever an import says.
     (_CLOSED, Action.DRAW): Rule(_OPEN, ("sample_id",), Role.LEAD),
     (_CLOSED, Action.REGRESS): Rule(_OPEN, ("candidate",), Role.LEAD),
+    (_CLOSED, Action.APPEAL): Rule(_OPEN, ("claims",), Role.LEAD),
 }
 
 
@@ -149,7 +153,7 @@ def step(before: Snapshot | None, event: Event) -> Snapshot:
             return replace(_put_down(after), acked_at=acked_at, decided_at=decided_at)
         case Action.ESCALATE:
             return replace(_put_down(after), acked_at=None, decided_at=None, escalated_at=event.at)
-        case Action.REOPEN | Action.RETURN | Action.REGRESS:
+        case Action.REOPEN | Action.RETURN | Action.REGRESS | Action.APPEAL:
             return replace(after, decided_at=None)
         case Action.SKIP | Action.CLOSE:
             return _put_down(after)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 from ibis.backends import BaseBackend
 
-from metrics.consensus import CLAIMS, consensus
+from metrics.consensus import CLAIMS, consensus, standing_votes
 from metrics.estimate import wilson
 from metrics.events import checks, fetch
 from metrics.query import CHECK_DIMENSIONS, TURN_DIMENSIONS, Query
@@ -20,10 +20,15 @@ def compute(backend: BaseBackend, query: Query) -> pl.DataFrame:
     table = checks(backend, query)
     table = table.filter(table.status == "ok", table.triggered, table.enforced.fill_null(False))
     labels = backend.table("labels")
-    appeals = labels.filter(labels.selection == _APPEALED, labels.request_id.notnull()).select("request_id").distinct()
+    appeals = labels.filter(labels.selection == _APPEALED, labels.request_id.notnull())
+    appeals = appeals.group_by("request_id").agg(appealed_at=appeals.ts.min())
     table = table.semi_join(appeals, "request_id")
     verdicts = consensus(backend)
     verdicts = verdicts.filter(verdicts.filter_name.isnull()).select("request_id", verdict="harmful")
+    # What people said before the appeal does not answer it.
+    votes = standing_votes(backend)
+    votes = votes.filter(votes.filter_name.isnull()).select("request_id", "ts").inner_join(appeals, "request_id")
+    verdicts = verdicts.semi_join(votes.filter(votes.ts >= votes.appealed_at), "request_id")
     table = table.left_join(verdicts, "request_id")
     counts = table.aggregate(
         by=list(query.by),
@@ -56,7 +61,7 @@ REPORT = Report(
     source="Wilson (1927) for the interval; the outcomes are those of the EU Digital Services Act, Article 20.",
     columns={
         "appealed": "turns that were appealed against, with an enforced trigger",
-        "decided": "appealed turns on which people agree",
+        "decided": "appealed turns about which people agree, at least one of them since the appeal",
         "upheld": "decided turns that people found harmful: the action stands",
         "overturned": "decided turns that people found benign",
         "overturn_rate": "overturned / decided",

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from case_house import ANA, LEA, T0, House
+from case_house import ANA, BEN, LEA, T0, House
 from sqlmodel import select
 
 from core.errors import AccessError
@@ -15,9 +15,13 @@ from incidents import opening
 from incidents.cases import count_by_state, get_case, lease_next, list_cases, open_cases
 from incidents.enums import CaseState, OpenedBy
 from incidents.filing import make_case_id
-from incidents.models import AuditEntry, Progress
+from incidents.models import AuditEntry, Case, Progress
 from incidents.reviews import VoteCreate, cast_vote, mirror_votes, undo_vote
+from incidents.sampling import draw_sample
+from incidents.transitions import fold
+from incidents.views import get_snapshot, list_events
 from ingest.schema import get_data_version
+from metrics.query import Query
 
 
 def opened(house: House) -> dict[str, OpenedBy]:
@@ -239,3 +243,50 @@ def test_case_ids_are_safe_in_addresses_whatever_the_turn_is_called() -> None:
     ids = [make_case_id(name) for name in ("r1", "../../etc/passwd", "<b>", "a b&c=d", "", "\ud800")]
     assert all(case_id.isalnum() and len(case_id) == 20 for case_id in ids)
     assert len(set(ids)) == len(ids)
+
+
+def test_an_appeal_opens_a_decided_case_again_for_somebody_else(house: House) -> None:
+    case_id, other = house.add_cases(2)
+    for decided in (case_id, other):
+        cast_vote(house.records, VoteCreate(decided, harmful=True), actor=ANA, at=T0)
+    turn = get_case(house.records, case_id, actor=ANA).request_id
+    house.add_labels({"request_id": turn, "reviewer": "user", "selection": "appeal", "harmful": False})
+    house.open_cases()
+    case = get_case(house.records, case_id, actor=ANA)
+    assert (case.state, case.opened_by, case.exposure) == (CaseState.OPEN, OpenedBy.APPEAL, 1.0)
+    assert case.opened_at > T0
+    assert [report["selection"] for report in case.evidence["reports"]] == ["appeal"]
+    assert get_case(house.records, other, actor=ANA).state is CaseState.DECIDED
+    house.open_cases()
+    assert get_case(house.records, case_id, actor=ANA).version == case.version, "one appeal opens it once"
+    at = case.opened_at + timedelta(hours=1)
+    assert lease_next(house.records, actor=ANA, lease_s=60, at=at) is None, "who judged it does not judge the appeal"
+    taken = lease_next(house.records, actor=BEN, lease_s=60, at=at)
+    assert taken is not None
+    assert taken.case_id == case_id
+    cast_vote(house.records, VoteCreate(case_id, harmful=True), actor=BEN, at=at)
+    with house.records.session() as session:
+        row = session.get_one(Case, case_id)
+        assert get_snapshot(row) == fold(list_events(session, case_id))
+
+
+def test_an_appeal_does_not_empty_a_case_whose_turn_aged_out(house: House) -> None:
+    case_id = house.add_cases(1)[0]
+    cast_vote(house.records, VoteCreate(case_id, harmful=True), actor=ANA, at=T0)
+    before = get_case(house.records, case_id, actor=ANA).evidence
+    house.events.write(lambda connection: connection.execute("DELETE FROM turns; DELETE FROM checks"))
+    house.add_labels({"request_id": "r0000", "reviewer": "user", "selection": "appeal", "harmful": False})
+    house.open_cases()
+    after = get_case(house.records, case_id, actor=ANA)
+    assert (after.state, after.evidence) == (CaseState.OPEN, before)
+
+
+def test_a_drawn_case_stays_a_random_sample_when_it_is_appealed(house: House) -> None:
+    house.add_turns({"request_id": "r1"})
+    draw_sample(house.records, house.events, Query(), n=1, settings=house.settings, actor=LEA)
+    case_id = make_case_id("r1")
+    cast_vote(house.records, VoteCreate(case_id, harmful=True), actor=ANA, at=T0)
+    house.add_labels({"request_id": "r1", "reviewer": "user", "selection": "appeal", "harmful": False})
+    house.open_cases()
+    case = get_case(house.records, case_id, actor=ANA)
+    assert (case.state, case.opened_by) == (CaseState.OPEN, OpenedBy.SAMPLE)

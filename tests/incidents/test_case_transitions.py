@@ -165,12 +165,13 @@ class LifeOfACase(RuleBasedStateMachine):
             )
         )
 
-    @rule(action=st.sampled_from([Action.CLOSE, Action.DRAW, Action.DRAW]))
-    def close_or_draw(self, action: Action) -> None:
+    @rule(action=st.sampled_from([Action.CLOSE, Action.DRAW, Action.DRAW, Action.APPEAL, Action.REGRESS]))
+    def close_draw_or_reopen(self, action: Action) -> None:
         def work() -> None:
             with change(self.records, actor=SYSTEM, at=self.at) as current:
                 case = get_row(current.session, self.case_id)
-                add_event(current, case, action, {"reason": "imported", "sample_id": "s1"})
+                facts = {"reason": "imported", "sample_id": "s1", "claims": 1, "candidate": "guard@2"}
+                add_event(current, case, action, facts)
 
         self._try(work)
 
@@ -187,7 +188,7 @@ class LifeOfACase(RuleBasedStateMachine):
         assert (case.decided_at is not None) == (case.state == CaseState.DECIDED)
         if case.state == CaseState.DECIDED:
             assert standing
-        if case.state == CaseState.OPEN:
+        if case.state == CaseState.OPEN and not {Action.APPEAL, Action.REGRESS} & {event.action for event in events}:
             assert not standing
 
     def _try(self, action: Callable[[], object]) -> None:
