@@ -23,7 +23,7 @@ from incidents.audit_log import note_deed
 from incidents.people import Actor
 from incidents.response.enums import Duty, IncidentAction, IncidentState, LinkKind, Severity
 from incidents.response.escalation import list_incident_turns
-from incidents.response.impact import Impact, measure_impact
+from incidents.response.impact import Impact, build_query, measure_window
 from incidents.response.life import Life, measure
 from incidents.response.postmortem import SECTIONS, TIMES, build_postmortem, describe_ending, describe_impact
 from incidents.response.states import list_steps
@@ -73,7 +73,7 @@ def render_detail(number: int, actor: Actor, *, zone: ZoneInfo) -> None:
     _render_strip(view, actor, shortcuts=shortcuts)
     with loading(f"incident_{number}", height=400):
         timeline = build_timeline(home.records, home.events, view, at=at)
-        impact = measure_impact(home.events, view.life, settings=home.settings, at=at)
+        impact = data.read(measure_window, build_query(view.life, settings=home.settings, at=at))
     left, right = st.columns([3, 2], gap="medium")
     with left:
         _render_timeline(timeline, view, actor, zone=zone, shortcuts=shortcuts)

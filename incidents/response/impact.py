@@ -47,17 +47,33 @@ class Impact:
 
 def measure_impact(events: EventStore, life: Life, *, settings: Settings, at: datetime) -> Impact:
     """The figures of an incident as of now: late logs and new verdicts change them."""
+    return measure_window(events, build_query(life, settings=settings, at=at))
+
+
+def build_query(life: Life, *, settings: Settings, at: datetime) -> Query:
+    """The incident's window in whole minutes, up to `at` while it lasts, with the filters and rules that are linked."""
     since = life.started_at.replace(second=0, microsecond=0)
     end = life.mitigated_at or life.closed_at or at
     until = max(end, since).replace(second=0, microsecond=0) + _MINUTE
+    filters = [("filter_name", name) for name in life.linked(LinkKind.FILTER)]
     rules = [("rule_id", name) for name in life.linked(LinkKind.RULE)]
-    query = Query(
+    return Query(
         since=since,
         until=until,
-        filters=(*(("filter_name", name) for name in life.linked(LinkKind.FILTER)), *rules),
+        filters=(*filters, *rules),
         min_sample=settings.statistics.min_sample,
         confidence=settings.statistics.confidence,
     )
+
+
+def measure_window(events: EventStore, query: Query) -> Impact:
+    """The figures of the window and filters of `build_query`; the same until new data comes.
+
+    Raises:
+        ValueError: The window is open.
+    """
+    if query.since is None or query.until is None:
+        raise ValueError("an incident has a window")
     backend = events.backend()
     table = checks(backend, query)
     table = table.filter(table.status == "ok", table.triggered)
@@ -71,12 +87,12 @@ def measure_impact(events: EventStore, life: Life, *, settings: Settings, at: da
     is_known = share["estimate"] is not None
     scaled = {name: share[name] * stopped if is_known else None for name in ("estimate", "low", "high")}
     return Impact(
-        since=since,
-        until=until,
+        since=query.since,
+        until=query.until,
         triggered=rows["request_id"].n_unique(),
         stopped=stopped,
         users=rows["user_id"].drop_nulls().n_unique(),
         wrong_block_share=share,
         wrong_blocks=scaled,
-        missed_harm_rate=None if rules else judged["missed_harm_rate"],
+        missed_harm_rate=None if query.of("rule_id") else judged["missed_harm_rate"],
     )
