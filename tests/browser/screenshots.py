@@ -14,12 +14,15 @@ from core.clock import now
 from core.settings import load_settings
 from dashboard.navigation import PAGES
 from incidents.alerts.watch import evaluate_alerts
-from incidents.cases import open_cases
-from incidents.people import SYSTEM
-from incidents.response.enums import LinkKind, Severity
-from incidents.response.work import open_incident
+from incidents.cases import list_cases, open_cases
+from incidents.enums import VerdictReason
+from incidents.judgement.guidelines import declare_version
+from incidents.people import SYSTEM, Actor, Role
+from incidents.response.enums import IncidentAction, LinkKind, Severity
+from incidents.response.work import act, open_incident
+from incidents.reviews import VoteCreate, cast_vote
 from ingest.demo.fill import fill_demo
-from service.home import open_home
+from service.home import Home, open_home
 from service.jobs import find_moment
 from tests.browser.serving import (
     WAIT_MS,
@@ -61,12 +64,48 @@ def main(folder: Path) -> None:
                 started_at=now() - timedelta(days=2),
                 links=[(LinkKind.FILTER, "blocklist"), (LinkKind.RULE, "kw-113")],
             )
+            _dispute(opened)
+            _mark_serious(opened)
             at = find_moment(opened.events, at=now())
             evaluate_alerts(opened.records, opened.events, settings=settings, at=at)
         with serve(home) as server, launch() as browser:
             for theme in THEMES:
                 for width in WIDTHS:
                     _photograph(browser, server, folder, theme=theme, width=width)
+
+
+def _dispute(home: Home) -> None:
+    """Two people differ on some cases; a guideline version changed one of the categories since."""
+    for case in list_cases(home.records, actor=SYSTEM, limit=6):
+        for name, harmful in (("ben", True), ("cleo", False)):
+            reason = None if harmful else VerdictReason.QUOTED
+            note = None if harmful else "The words are a photographer's, who asks how to take a portrait at dusk."
+            vote = VoteCreate(case.case_id, harmful=harmful, severity=2 if harmful else 0, reason=reason, note=note)
+            cast_vote(home.records, vote, actor=Actor(name, Role.REVIEWER), at=now())
+    declare_version(
+        home.records,
+        home.events,
+        name="2026-04",
+        categories=["hate"],
+        note="Quoted slurs in reviews of books are benign.",
+        actor=SYSTEM,
+        at=now(),
+    )
+
+
+def _mark_serious(home: Home) -> None:
+    """A second incident, whose report is due tomorrow."""
+    aware_at = now() - timedelta(days=9)
+    title = "A tutor gave a wrong dose, and a person took it"
+    opened = open_incident(home.records, actor=SYSTEM, title=title, severity=Severity.CRITICAL, at=aware_at)
+    steps = {
+        IncidentAction.TRIAGE: {"severity": "critical", "owner": "ana"},
+        IncidentAction.START: {"summary": "A dose ten times too high."},
+        IncidentAction.STABILISE: {"mitigation": "Medical questions go to a person."},
+        IncidentAction.MARK_SERIOUS: {"kind": "death", "aware_at": aware_at.isoformat()},
+    }
+    for action, facts in steps.items():
+        act(home.records, opened.number, action, facts, actor=SYSTEM, at=aware_at + timedelta(hours=1))
 
 
 def _photograph(browser: Browser, server: Server, folder: Path, *, theme: Literal["light", "dark"], width: int) -> None:
@@ -84,6 +123,18 @@ def _photograph(browser: Browser, server: Server, folder: Path, *, theme: Litera
     for name, query in (("list", ""), ("one", "&incident=1")):
         open_page(page, server, f"incidents?part=Incidents{query}")
         _save(page, folder / f"incidents-{name}-{theme}-{width}.png")
+    open_page(page, server, "incidents?part=Incidents&incident=2")
+    _save(page, folder / f"incidents-serious-{theme}-{width}.png")
+    open_page(page, server, "incidents?part=Transparency&window=30d")
+    _save(page, folder / f"incidents-transparency-{theme}-{width}.png")
+    for part in ("Calibration", "Guidelines", "Wellbeing", "Adjudication"):
+        open_page(page, server, f"reviewers?part={part}")
+        _save(page, folder / f"reviewers-{part.lower()}-{theme}-{width}.png")
+    press_and_wait(page, "Enter", ".st-key-adjudication_settle")
+    _save(page, folder / f"reviewers-dispute-{theme}-{width}.png")
+    for part in ("Settings", "Notifications"):
+        open_page(page, server, f"admin?admin={part}")
+        _save(page, folder / f"admin-{part.lower()}-{theme}-{width}.png")
     for part in ("Stress tests", "Revisions", "Ranking"):
         open_page(page, server, f"constitution?part={part}")
         if part != "Stress tests":

@@ -12,13 +12,18 @@ from playwright.sync_api import Page, expect
 from core.clock import now
 from dashboard.navigation import PAGES
 from incidents.exports import EXPORTS
-from tests.browser.labels import assert_labelled
-from tests.browser.serving import Server, open_page, press_and_wait, settle
+from tests.browser.labels import assert_labelled, list_faults
+from tests.browser.serving import Server, open_page, press_and_wait, settle, settle_drawing
 from tests.browser.traffic import HOSTILE, MEGABYTE, append_lines, make_hostile_checks, make_hostile_turns
 
 pytestmark = pytest.mark.browser
 
 MARKUP = ("<script", "<img", "](http", "](javascript", "\u202e", "\x1b")
+SECTIONS = {
+    "incidents": ("Incidents", "Transparency"),
+    "reviewers": ("Adjudication", "Calibration", "Guidelines", "Wellbeing"),
+    "admin": ("People", "Settings", "Notifications", "Retention"),
+}
 INJECTED = "img[src='x'], img[src*='evil'], [src*='evil'], a[href*='javascript'], a[href*='evil'], .katex"
 
 
@@ -51,15 +56,30 @@ def assert_inert(page: Page) -> None:
 
 @pytest.mark.parametrize("key", list(PAGES))
 def test_every_page_is_inert(server: Server, watched: Page, key: str) -> None:
-    open_page(watched, server)
     open_page(watched, server, PAGES[key].url_path)
     expect(watched.get_by_text("could not be shown")).to_have_count(0)
     assert_inert(watched)
     assert_labelled(watched)
 
 
+@pytest.mark.parametrize("path", SECTIONS)
+def test_every_section_is_inert_and_labelled(server: Server, watched: Page, path: str) -> None:
+    open_page(watched, server, path)
+    for section in SECTIONS[path]:
+        watched.get_by_role("radio", name=section, exact=True).click()
+        settle_drawing(watched)
+        assert_inert(watched)
+        assert_labelled(watched)
+
+
+def test_what_a_screen_reader_is_not_told_is_found(page: Page) -> None:
+    page.set_content(
+        "<h2>One</h2><button></button><input aria-label='Name'><h4>Two</h4><img src='data:,' alt='A picture'>"
+    )
+    assert list_faults(page) == ["a button without a name", "heading 'Two' of level 4 after one of level 2"]
+
+
 def test_a_filter_with_a_hostile_name_is_inert(server: Server, watched: Page) -> None:
-    open_page(watched, server)
     open_page(watched, server, "filters")
     watched.locator(".st-key-show input").click()
     watched.get_by_role("option").filter(has_text="pwned").click()
@@ -69,7 +89,6 @@ def test_a_filter_with_a_hostile_name_is_inert(server: Server, watched: Page) ->
 
 
 def test_every_section_of_quality_is_inert(server: Server, watched: Page) -> None:
-    open_page(watched, server)
     for section in ("Thresholds", "Trade-off", "Over-blocking"):
         open_page(watched, server, f"quality?section={section}&filter={quote(HOSTILE)}")
         expect(watched.get_by_text("could not be shown")).to_have_count(0)
@@ -84,7 +103,6 @@ def test_every_section_of_quality_is_inert(server: Server, watched: Page) -> Non
 
 @pytest.mark.parametrize("request_id", ["hostile", "long"])
 def test_a_revealed_turn_is_inert(server: Server, watched: Page, request_id: str) -> None:
-    open_page(watched, server)
     open_page(watched, server, f"triage?request={request_id}")
     watched.locator(".st-key-triage_save").wait_for()
     press_and_wait(watched, "v", ".st-key-triage_conversation :text('onerror=')")
@@ -130,7 +148,6 @@ def test_a_hostile_verdict_is_inert_in_every_export(server: Server, watched: Pag
             text = (folder / described).read_text(encoding="utf-8")
             assert json.loads(text)
             assert text.isascii(), (name, described)
-    open_page(watched, server)
     open_page(watched, server, "feedback?window=all")
     watched.locator(".st-key-feedback_reveal button:visible").click()
     watched.locator(".st-key-feedback_reveal :text('Revealed')").locator("visible=true").first.wait_for()
