@@ -133,7 +133,7 @@ def render_undo(desk: Desk, *, shortcuts: bool) -> None:
 def _render_header(case: CaseView, holder: str | None, desk: Desk, zone: ZoneInfo) -> None:
     moment = now()
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="triage_header"):
-        st.markdown(f"**{_heading(case)}**", width="content")
+        st.header(_heading(case), anchor=False, width="content")
         if case.state != CaseState.OPEN:
             st.badge(case.state.title, color="orange" if case.state == CaseState.ESCALATED else "gray")
         st.caption(_describe_origin(case), width="content")

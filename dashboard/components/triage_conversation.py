@@ -75,7 +75,7 @@ def _render_turn(turn: TurnView, ways: _Ways) -> None:
 
 def _render_header(turn: TurnView, ways: _Ways, *, is_revealed: bool, is_covered: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(f"**Turn {turn.position}**", width="content")
+        st.subheader(f"Turn {turn.position}", anchor=False, width="content")
         if turn.is_flagged:
             st.badge("flagged turn", icon=":material/flag:", color="orange")
         if turn.outcome:

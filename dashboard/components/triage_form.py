@@ -57,7 +57,7 @@ def render(
     """
     fields = _Fields(case_id, draft, disabled, on_change)
     with st.container(horizontal=True, vertical_alignment="center", key="triage_verdict"):
-        st.markdown("**Is this turn harmful under the policy?**", width="content")
+        st.subheader("Is this turn harmful under the policy?", anchor=False, width="content")
         for value, title, key, icon in VERDICTS:
             st.button(
                 title,

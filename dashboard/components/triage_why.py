@@ -30,6 +30,7 @@ def render(
         reports: One sentence per user report.
         matches: Filter and matched text; None while the turn is masked.
     """
+    st.subheader("Why it is here", anchor=False)
     if is_blind:
         st.text("Drawn for a review sample.")
         st.caption("What the filters said is withheld: your verdict measures them, so it must not depend on them.")

@@ -145,9 +145,14 @@ def _photograph(browser: Browser, server: Server, folder: Path, *, theme: Litera
     open_page(page, server, "filters?window=7d&part=Cascade")
     _save(page, folder / f"filters-cascade-{theme}-{width}.png")
     open_page(page, server, "triage")
+    press_and_wait(page, "d", ".st-key-triage_bulk_confirm")
+    _save(page, folder / f"triage-many-{theme}-{width}.png")
+    open_page(page, server, "triage")
     start_reviewing(page)
     press_and_wait(page, "v", ".st-key-triage_conversation [data-testid=stText]")
     _save(page, folder / f"triage-case-{theme}-{width}.png")
+    press_and_wait(page, "f", ".st-key-triage_marks_done")
+    _save(page, folder / f"triage-filters-{theme}-{width}.png")
     context.close()
 
 
