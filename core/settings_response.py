@@ -18,7 +18,9 @@ class NotifyTarget(Section):
     """One place that is told of what happens; nothing is sent unless it is named here."""
 
     name: str = Field(pattern=_NAME, description="name: small letters, digits and hyphens")
-    url: SecretStr = Field(description="Apprise address of the service, for example mailto://, slack://, msteams://")
+    url: SecretStr = Field(
+        description="Apprise address of the service, for example mailtos://, slack://, workflows:// (Teams), json://"
+    )
     events: tuple[
         Literal[
             "alert",

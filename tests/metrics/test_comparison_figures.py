@@ -17,6 +17,8 @@ from statsmodels.stats.contingency_tables import mcnemar
 
 from core.errors import UsageError
 from core.events import EventStore
+from core.settings import Settings
+from ingest.load import load_records
 from metrics import REPORTS
 from metrics.estimate import MIN_CELL
 from metrics.experiment import sequence_factor
@@ -252,6 +254,29 @@ def test_agreement_by_value_and_by_pair(events: EventStore) -> None:
     )
     assert row["pairwise_kappa"]["estimate"] == pytest.approx(sum(kappas.values()) / 3)
     assert row["cohen_kappa"] is None
+
+
+def test_a_word_that_no_hazard_has_is_one_row_whoever_said_it(events: EventStore) -> None:
+    moment = "2026-03-02T09:00:00Z"
+    check = {"ts": moment, "filter_name": "f", "triggered": True, "decision": "block", "enforced": True}
+    records = {
+        "model_log": [{"ts": moment, "request_id": name, "prompt": "p"} for name in ("a", "b")],
+        "filter_log": [
+            {**check, "request_id": "a", "category": "brand_safety"},
+            {**check, "request_id": "b", "category": "Hate"},
+        ],
+        "label_log": [
+            {"ts": moment, "request_id": "a", "reviewer": "ann", "harmful": True, "category": "brand_safety"},
+            {"ts": moment, "request_id": "b", "reviewer": "ann", "harmful": True, "category": "hate"},
+        ],
+    }
+    for key, rows in records.items():
+        load_records(events, key, rows, source="test", settings=Settings())
+    found = {row["category"]: row for row in rows_of(events, "transparency")}
+    assert {name: (row["automated_actions"], row["human_actions"]) for name, row in found.items()} == {
+        "hate": (1, 1),
+        "unmapped:brand_safety": (1, 1),
+    }
 
 
 def test_transparency_by_hand(events: EventStore) -> None:
