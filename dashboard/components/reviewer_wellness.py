@@ -30,7 +30,7 @@ from metrics.estimate import MIN_CELL
 from service.home import Home
 
 TOLD_FROM_MIN = 15
-COVERED_CASES = ("Mild cases, severity 1 and 2", "Grave cases, severity 3 and 4")
+COVERED_CASES = ("Mild: severity 1, 2", "Grave: severity 3, 4")
 _SAVED = "wellness_saved"
 
 

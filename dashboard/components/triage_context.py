@@ -41,11 +41,12 @@ def render_history(
 def describe_rule(rule: RuleHistory, *, min_sample: int, confidence: float) -> str:
     """How a rule fared among decided cases; without a share when fewer than `min_sample` were judged."""
     name = f"{rule.filter_name} {rule.rule_id}".strip()
+    judged = f"{rule.judged:,} other {'case' if rule.judged == 1 else 'cases'} judged"
     if rule.judged < min_sample:
-        return f"{name}: {rule.judged:,} other cases judged, too few for a share."
+        return f"{name}: {judged}, too few for a share."
     low, high = wilson_bounds(np.array([rule.benign], float), np.array([rule.judged], float), confidence=confidence)
     share = f"{rule.benign / rule.judged:.0%} ({low[0]:.0%} to {high[0]:.0%})"
-    return f"{name}: {rule.judged:,} other cases judged, {share} of them benign, among what was triaged."
+    return f"{name}: {judged}, {share} of them benign, among what was triaged."
 
 
 def render_alike(alike: Sequence[CaseView], decided: Sequence[CaseView]) -> None:

@@ -141,15 +141,15 @@ def render_table(table: pl.DataFrame, *, key: str, alt: str, on_open: Callable[[
         selection_mode="single-row",
         column_config={
             "Priority": st.column_config.NumberColumn(
-                format="%.2f", width=75, help="Severity / 4 x doubt x exposure; what is drawn at random has 0.5"
+                format="%.2f", width=65, help="Severity / 4 x doubt x exposure; what is drawn at random has 0.5"
             ),
-            "Severity": st.column_config.NumberColumn(width=75, help="How bad it is if the filters are right"),
+            "Severity": st.column_config.NumberColumn(width=70, help="How bad it is if the filters are right"),
             "Doubt": st.column_config.NumberColumn(format="%.2f", width=65, help="How much a verdict will teach"),
-            "Exposure": st.column_config.NumberColumn(format="%.1f", width=80, help="How far the text reached people"),
-            "Age": st.column_config.TextColumn(width=80),
+            "Exposure": st.column_config.NumberColumn(format="%.1f", width=74, help="How far the text reached people"),
+            "Age": st.column_config.TextColumn(width=64),
             "Held by": st.column_config.TextColumn(width=160),
             "Service level": st.column_config.TextColumn(
-                width=110, help="Time until, or since, somebody should have judged it"
+                width=105, help="Time until, or since, somebody should have judged it"
             ),
             "Case": None,
         },

@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard.components.triage_text import excerpt
 
 MATCH_LIMIT = 500
-WIDTHS = {"Filter": 150, "Verdict": 76, "Score / threshold": 122, "Action": 90}
+WIDTHS = {"Filter": 150, "Verdict": 76, "Score / threshold": 122, "Action": 110}
 
 
 def render(
