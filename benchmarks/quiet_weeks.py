@@ -21,6 +21,7 @@ from core.settings import DEFAULT_ALERTS, AlertRule
 from incidents.alerts.kinds import KINDS
 from incidents.alerts.replay import Replayed, replay_alerts
 from ingest.demo.simulate import Simulation, simulate
+from ingest.demo.world import make_quiet_plan
 from metrics.alarms.grid import BASELINE
 
 UNTIL = datetime.fromisoformat("2026-03-02T00:00:00")
@@ -49,13 +50,14 @@ _STORE = (
 def find_false_alarms(seed: int, *, rules: Sequence[AlertRule] = RULES) -> list[Replayed]:
     """What the rules raise in the quiet week of one seed."""
     days = (BASELINE + WEEK).days
-    simulation = simulate(days, seed=seed, until=UNTIL, is_quiet=True)
+    simulation = simulate(days, seed=seed, until=UNTIL, course=make_quiet_plan)
     with open_stores() as (events, records):
-        events.write(lambda connection: _store(connection, simulation))
+        events.write(lambda connection: store_simulation(connection, simulation))
         return replay_alerts(events, records, rules=rules, since=UNTIL - WEEK, until=UNTIL)
 
 
-def _store(connection: Connection, simulation: Simulation) -> None:
+def store_simulation(connection: Connection, simulation: Simulation) -> None:
+    """Puts simulated logs straight into the tables that rules read."""
     for name in ("filter_log", "model_log", "label_log"):
         connection.register(name, getattr(simulation, name).to_arrow())
     for statement in _STORE:

@@ -119,7 +119,14 @@ def _chance(rule: AlertRule) -> float:
 
 
 def _judge_rate(context: Context) -> pl.DataFrame:
-    grid = build_grid(context.events.backend(), context.query, context.ends, window_s=context.window_s, rules=True)
+    grid = build_grid(
+        context.events.backend(),
+        context.query,
+        context.ends,
+        window_s=context.window_s,
+        rules=True,
+        in_force_only=True,
+    )
     return rates.judge_rate_change(
         grid,
         effect=context.limit,
@@ -131,7 +138,7 @@ def _judge_rate(context: Context) -> pl.DataFrame:
 
 
 def _judge_silence(context: Context) -> pl.DataFrame:
-    grid, chance = _grid_of_filters(context)
+    grid, chance = _grid_of_filters(context, in_force_only=True)
     return rates.judge_silence(grid, chance=min(chance, context.limit))
 
 
@@ -150,9 +157,16 @@ def _judge_coverage(context: Context) -> pl.DataFrame:
     return shares.judge_coverage(grid, limit=context.limit, chance=chance)
 
 
-def _grid_of_filters(context: Context) -> tuple[Grid, float]:
+def _grid_of_filters(context: Context, *, in_force_only: bool = False) -> tuple[Grid, float]:
     """Counts by filter, and the chance of a false breach that each of them may have in a window."""
-    grid = build_grid(context.events.backend(), context.query, context.ends, window_s=context.window_s, rules=False)
+    grid = build_grid(
+        context.events.backend(),
+        context.query,
+        context.ends,
+        window_s=context.window_s,
+        rules=False,
+        in_force_only=in_force_only,
+    )
     return grid, _chance(context.rule) / max(1, grid.subjects.height)
 
 

@@ -22,7 +22,9 @@ from ingest.demo.world import (
     REFINER,
     REFINER_THRESHOLD,
     REFINER_VERSION,
+    SHIFT,
     Booleans,
+    Floats,
     Keys,
     Plan,
     sigmoid,
@@ -100,9 +102,10 @@ def run_cascade(turns: pl.DataFrame, plan: Plan, rng: np.random.Generator) -> Ca
 def _classify(panel: Panel, keyword: Judgement) -> tuple[Judgement, Judgement]:
     """The enforced classifier and, since the shadow run began, the candidate beside it."""
     asked = ~keyword.stops
+    logits = panel.draw_logits(_LIVE) + panel.bias
     live = panel.judge(
         CLASSIFIER,
-        sigmoid(panel.draw_logits(_LIVE) + panel.bias),
+        sigmoid(logits + _shift(logits, asked & (panel.ts >= np.datetime64(panel.plan.shift_since)))),
         version=CLASSIFIER_LIVE,
         threshold=CLASSIFIER_THRESHOLD,
         ts=keyword.ended_at,
@@ -118,6 +121,17 @@ def _classify(panel: Panel, keyword: Judgement) -> tuple[Judgement, Judgement]:
         mode="shadow",
     )
     return live, shadow
+
+
+def _shift(logits: Floats, shifted: Booleans) -> Floats:
+    """What is added to the log odds of `shifted` turns so that `SHIFT` times as many of them reach the threshold."""
+    ranked = np.sort(logits[shifted])[::-1]
+    threshold = float(np.log(CLASSIFIER_THRESHOLD / (1 - CLASSIFIER_THRESHOLD)))
+    wanted = round(SHIFT * int((ranked >= threshold).sum()))
+    # Scores are rounded to four places: half a step beyond the last that shall trigger.
+    added = threshold - float(ranked[wanted - 1]) + 1e-4 if wanted else 0.0
+    moved: Floats = np.where(shifted, added, 0.0)
+    return moved
 
 
 def _guard(panel: Panel, ts: Keys, asked: Booleans, skipped: Booleans) -> Judgement:

@@ -18,6 +18,7 @@ from core.settings import Settings
 from ingest.batch import IngestSummary
 from ingest.demo.simulate import Simulation, simulate
 from ingest.demo.truth import Facts
+from ingest.demo.world import make_plan, make_quiet_plan
 from ingest.files import Progress, ingest_paths
 from ingest.schema import has_demo_data
 
@@ -102,7 +103,7 @@ def fill_demo(
         raise ConflictError("This home holds demo data already", str(settings.home), "Choose another home with --home.")
     started = time.perf_counter()
     end = until or now().replace(second=0, microsecond=0)
-    simulation = simulate(days, seed=seed, until=end, is_quiet=is_quiet)
+    simulation = simulate(days, seed=seed, until=end, course=make_quiet_plan if is_quiet else make_plan)
     folder = settings.home / "demo"
     paths = write_logs(simulation, folder)
     simulate_s = time.perf_counter() - started

@@ -8,15 +8,18 @@ import polars as pl
 
 from core.clock import isoformat
 from ingest.demo.world import (
+    ARMS,
     BROAD_RULE,
     CLASSIFIER,
     CLASSIFIER_LIVE,
     CLASSIFIER_SHADOW,
+    EXPERIMENT,
     FILTERS,
     GUARD,
     KEYWORD,
     RULESET_AFTER,
     RULESET_BEFORE,
+    SHIFT,
     Plan,
     rule_id,
 )
@@ -96,7 +99,29 @@ def state_facts(truth: pl.DataFrame, turns: pl.DataFrame, checks: pl.DataFrame, 
             "candidate_calibration_error": _calibration_error(shadow),
             "verdict": "promote",
         },
+        "shift": _state_shift(enforced, plan),
+        "experiment": {
+            "name": EXPERIMENT,
+            "arms": list(ARMS),
+            "since": isoformat(plan.experiment_since),
+            "effect": 0.0,
+            "verdict": "hold",
+        },
         "filters": {name: _count_errors(enforced.filter(pl.col("filter_name") == name)) for name in FILTERS},
+    }
+
+
+def _state_shift(enforced: pl.DataFrame, plan: Plan) -> Facts | None:
+    """The enforced classifier's rate before and since it shifted; None where it did not."""
+    if plan.shift_since >= plan.until:
+        return None
+    own = enforced.filter(pl.col("filter_name") == CLASSIFIER)
+    return {
+        "filter_name": CLASSIFIER,
+        "since": isoformat(plan.shift_since),
+        "factor": SHIFT,
+        "trigger_rate_before": _share(own.filter(pl.col("ts") < plan.shift_since)["triggered"]),
+        "trigger_rate_after": _share(own.filter(pl.col("ts") >= plan.shift_since)["triggered"]),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
@@ -45,6 +45,10 @@ RULESET_BEFORE, RULESET_AFTER = "40", "41"
 CLASSIFIER_LIVE, CLASSIFIER_SHADOW = "1.8.2", "2.0-rc1"
 GUARD_VERSION, REFINER_VERSION = "8b-2", "r7"
 CLASSIFIER_THRESHOLD, GUARD_THRESHOLD, REFINER_THRESHOLD = 0.8, 0.5, 0.6
+
+SHIFT = 1.25
+# A change that the filters do not notice: its arms differ in wording only, so that the truth is no difference.
+EXPERIMENT, ARMS = "refusal-wording", ("a-plain", "b-warm")
 
 # The blocklist's rules look for code words; kw-113 looks for everyday verbs instead, which is its mistake.
 _COLOURS = (
@@ -99,6 +103,8 @@ class Plan:
         shadow_since: The candidate classifier starts to run beside the enforced one.
         silent_since: The guard model stops triggering, while it goes on evaluating.
         silent_until: It triggers again.
+        shift_since: The enforced classifier starts to trigger `SHIFT` times as often, on the same texts.
+        experiment_since: Conversations fall on the arms of `EXPERIMENT`.
     """
 
     since: datetime
@@ -107,6 +113,8 @@ class Plan:
     shadow_since: datetime
     silent_since: datetime
     silent_until: datetime
+    shift_since: datetime
+    experiment_since: datetime
 
 
 def make_plan(days: int, until: datetime) -> Plan:
@@ -129,13 +137,38 @@ def make_plan(days: int, until: datetime) -> Plan:
         shadow_since=until - min(timedelta(days=14), span * 0.7),
         silent_since=silent_since,
         silent_until=silent_since + min(timedelta(hours=12), span * 0.2),
+        shift_since=until,
+        experiment_since=until - span / 2,
     )
 
 
 def make_quiet_plan(days: int, until: datetime) -> Plan:
     """A course without events: filters stay as they are. For how often an alarm is false."""
     since = until - timedelta(days=days)
-    return Plan(since, until, deploy_at=until, shadow_since=until, silent_since=until, silent_until=until)
+    return Plan(
+        since,
+        until,
+        deploy_at=until,
+        shadow_since=until,
+        silent_since=until,
+        silent_until=until,
+        shift_since=until,
+        experiment_since=until,
+    )
+
+
+def make_fault_plan(days: int, until: datetime) -> Plan:
+    """A course with two faults that are hard to see: a rate that shifts by a quarter, and a silence.
+
+    The shift starts two days before the end, the silence at 08:00 UTC of the last day; nothing else happens.
+    """
+    silent_since = (until - timedelta(days=1)).replace(hour=8, minute=0, second=0, microsecond=0)
+    return replace(
+        make_quiet_plan(days, until),
+        silent_since=silent_since,
+        silent_until=silent_since + timedelta(hours=4),
+        shift_since=until - timedelta(days=2),
+    )
 
 
 def sigmoid(logits: Floats) -> Floats:

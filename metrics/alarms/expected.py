@@ -43,7 +43,7 @@ def expected_series(events: EventStore, query: Query, *, bucket_s: int) -> pl.Da
     ends = list_ends(query.since, query.until, window_s=bucket_s)
     if not ends:
         return pl.DataFrame(schema=SCHEMA)
-    grid = build_grid(events.backend(), replace(query, by=()), ends, window_s=bucket_s, rules=False)
+    grid = build_grid(events.backend(), replace(query, by=()), ends, window_s=bucket_s, rules=False, in_force_only=True)
     if grid.subjects.height != 1:
         return pl.DataFrame(schema=SCHEMA)
     hits, trials = grid.counts["triggered"], grid.counts["evaluated"]

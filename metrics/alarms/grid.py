@@ -132,7 +132,15 @@ def list_ends(after: datetime, until: datetime, *, window_s: int) -> list[dateti
     return [EPOCH + timedelta(seconds=window_s * number) for number in range(first, last + 1)]
 
 
-def build_grid(backend: BaseBackend, query: Query, ends: Sequence[datetime], *, window_s: int, rules: bool) -> Grid:
+def build_grid(
+    backend: BaseBackend,
+    query: Query,
+    ends: Sequence[datetime],
+    *,
+    window_s: int,
+    rules: bool,
+    in_force_only: bool = False,
+) -> Grid:
     """Counts of the windows that end at `ends` (consecutive) and of the four weeks before them.
 
     Args:
@@ -141,10 +149,15 @@ def build_grid(backend: BaseBackend, query: Query, ends: Sequence[datetime], *, 
         ends: Ends of the windows to judge, ascending.
         window_s: Their length, seconds: whole minutes.
         rules: Whether rules are subjects of their own, beside the filters.
+        in_force_only: Leave out the shadow checks of filters that also have others (`keep_in_force`).
     """
     first = ends[0] - timedelta(seconds=window_s)
-    asked = replace(query, by=KEYS if rules else KEYS[:1], since=first - BASELINE, until=ends[-1])
+    keys = KEYS if rules else KEYS[:1]
+    by = (*keys, "mode") if in_force_only else keys
+    asked = replace(query, by=by, since=first - BASELINE, until=ends[-1])
     rows = count_checks(backend, asked, bucket_s=window_s, names=COUNTS).drop_nulls("filter_name")
+    if in_force_only:
+        rows = keep_in_force(rows).group_by(*keys, "bucket").agg(pl.col(COUNTS).sum())
     if rules:
         rows = pl.concat([_sum_filters(rows), _with_trials(rows)])
     else:
@@ -156,6 +169,16 @@ def build_grid(backend: BaseBackend, query: Query, ends: Sequence[datetime], *, 
     judged = np.flatnonzero(starts >= start_s).astype(np.int64)
     grid = Grid(subjects, starts, window_s, judged, {})
     return replace(grid, counts={name: grid.place(rows, name) for name in COUNTS})
+
+
+def keep_in_force(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of filter_name and mode without the shadow ones of filters that also have others.
+
+    A candidate beside the version in force triggers at a rate of its own: together they would seem a change when the
+    candidate starts or stops, and one would hide the other's silence. A filter that runs in shadow only is kept.
+    """
+    is_shadow = (pl.col("mode") == "shadow").fill_null(value=False)
+    return rows.filter(~is_shadow | is_shadow.all().over("filter_name"))
 
 
 def find_baseline(hits: Floats, trials: Floats, *, window_s: int, pools: Integers) -> Baseline:

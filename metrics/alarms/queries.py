@@ -13,7 +13,7 @@ from ibis.expr.types import Table
 from core.clock import EPOCH
 from core.events import EventStore
 from metrics import drift
-from metrics.alarms.grid import BASELINE, COUNTS, SCHEMA
+from metrics.alarms.grid import BASELINE, COUNTS, SCHEMA, keep_in_force
 from metrics.alarms.shares import find_tail
 from metrics.compare import Counts
 from metrics.events import checks, fetch, turns
@@ -138,7 +138,7 @@ def judge_wrong_blocks(events: EventStore, query: Query, end: datetime, *, limit
 
 
 def count_conversations(events: EventStore, query: Query, ends: Sequence[datetime], *, window_s: int) -> pl.DataFrame:
-    """Conversations that a filter, or one of its rules, triggered on, by window.
+    """Conversations that a filter, or one of its rules, triggered on, by window; shadow checks as in `keep_in_force`.
 
     Returns:
         filter_name, rule_id (null = the whole filter), bucket (start of the window, naive UTC), conversations. A check
@@ -147,19 +147,19 @@ def count_conversations(events: EventStore, query: Query, ends: Sequence[datetim
     backend = events.backend()
     asked = replace(query, by=(), since=ends[0] - timedelta(seconds=window_s), until=ends[-1])
     table = _with_window(checks(backend, asked), window_s)
-    table = table.filter(table.triggered, table.filter_name.notnull())
-    table = table.select("request_id", "filter_name", "rule_id", "start_s")
+    table = table.filter(table.status == "ok", table.triggered, table.filter_name.notnull())
+    table = table.select("request_id", "filter_name", "rule_id", "mode", "start_s")
     owners = backend.table("turns").select("request_id", "conversation_id")
     table = table.left_join(owners, "request_id")
     table = table.mutate(conversation=ibis.coalesce(table.conversation_id, table.request_id))
     counts = [
-        fetch(backend, part.group_by([*keys, "start_s"]).agg(conversations=part.conversation.nunique()))
+        fetch(backend, part.group_by([*keys, "mode", "start_s"]).agg(conversations=part.conversation.nunique()))
         for part, keys in (
             (table, ["filter_name"]),
             (table.filter(table.rule_id.notnull()), ["filter_name", "rule_id"]),
         )
     ]
-    return pl.concat(counts, how="diagonal").with_columns(
+    return keep_in_force(pl.concat(counts, how="diagonal")).with_columns(
         pl.col("rule_id").cast(pl.String), bucket=pl.from_epoch("start_s").cast(pl.Datetime("us"))
     )
 

@@ -275,3 +275,26 @@ def test_a_filter_that_cannot_be_read_is_named(house: House, text: str) -> None:
     rule = make_rule("silence").model_copy(update={"filters": (text,)})
     with pytest.raises(ConfigError, match="r: "):
         judge_rule(house.events, house.records, rule, [START])
+
+
+def test_a_shadow_version_hides_no_silence_and_makes_no_change(house: House) -> None:
+    """The candidate triggers twice as often, and goes on when the version in force falls silent."""
+    end = put_hours(house.events, [20] * 48)
+    put_hours(house.events, [40] * 6, start=end, mode="shadow")
+    still = put_hours(house.events, [20] * 3, start=end)
+    silent = put_hours(house.events, [0] * 3, start=still)
+    rate, silence = (AlertRule(name="r", kind=kind) for kind in ("rate_change", "silence"))
+    before, after = [end + HOUR, end + 2 * HOUR, still], [still + HOUR, still + 2 * HOUR, silent]
+    assert [
+        (item.is_breached, item.observed, item.trials) for item in judge_rule(house.events, house.records, rate, before)
+    ] == [(False, 20, 1000)] * 3
+    assert not any(item.is_breached for item in judge_rule(house.events, house.records, silence, before))
+    for rule in (rate, silence):
+        assert all(item.is_breached for item in judge_rule(house.events, house.records, rule, after)), rule.kind
+
+
+def test_a_filter_that_runs_in_shadow_only_is_watched(house: House) -> None:
+    end = put_hours(house.events, [20] * 48, mode="shadow")
+    silent = put_hours(house.events, [0] * 2, start=end, mode="shadow")
+    rule = AlertRule(name="r", kind="silence")
+    assert judge_rule(house.events, house.records, rule, [end + HOUR, silent])[-1].is_breached

@@ -8,11 +8,14 @@ from collections import Counter
 import pytest
 
 from benchmarks.alert_power import FAULT_AT, HOUR, RATE_HOUR, SILENCE, replay_hours, simulate_hours
+from benchmarks.demo_faults import find_faults
 from benchmarks.quiet_weeks import FIRST_SEED, RULES, bound_rate, find_false_alarms
 from core.settings import AlertRule
 from incidents.alerts.kinds import KINDS
 
-WEEKS = 100 if os.environ.get("WEIR_SOAK") else 2
+IS_SOAK = bool(os.environ.get("WEIR_SOAK"))
+WEEKS = 100 if IS_SOAK else 2
+WORLDS = 10 if IS_SOAK else 1
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -45,3 +48,12 @@ def test_quiet_weeks_raise_no_more_false_alarms_than_configured() -> None:
     for rule in rules:
         low, _high = bound_rate(counts[rule.name], WEEKS)
         assert low <= rule.false_alarms_per_week, (rule.name, counts[rule.name])
+
+
+def test_in_simulated_traffic_a_silence_fires_within_one_hour_and_a_shift_within_two_days() -> None:
+    """One world by default, ten with `WEIR_SOAK=1`: the shift's power is less than one at this volume (docs/alerts.md)."""
+    found = [find_faults(seed) for seed in range(1, WORLDS + 1)]
+    assert [world.factor for world in found] == pytest.approx([1.25] * WORLDS, rel=0.1)
+    assert {world.silence_windows for world in found} == {1}
+    assert sum(world.others for world in found) == 0
+    assert sum(world.shift_windows in (1, 2) for world in found) > WORLDS / 2

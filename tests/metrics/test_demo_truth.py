@@ -108,6 +108,21 @@ def test_the_shadow_version_is_judged_right(demo: tuple[EventStore, dict[str, An
     assert row["pairs"] == truth["pairs"]
 
 
+def test_an_experiment_without_an_effect_shows_none(demo: tuple[EventStore, dict[str, Any]]) -> None:
+    events, facts = demo
+    truth = facts["experiment"]
+    control, arm = run_report(events, "experiment", Query()).rows.to_dicts()
+    assert (control["experiment"], [control["arm"], arm["arm"]]) == (truth["name"], truth["arms"])
+    assert control["srm_p_value"] > 0.001
+    assert control["crossed"] == 0
+    assert min(control["turns"], arm["turns"]) > 10_000
+    assert arm["difference"]["low"] <= truth["effect"] <= arm["difference"]["high"]
+    assert arm["sequential_low"] < arm["difference"]["low"] < arm["difference"]["high"] < arm["sequential_high"]
+    guardrail = arm["guardrail_difference"]
+    assert guardrail["low"] - REVIEWER_ERROR <= 0 <= guardrail["high"] + REVIEWER_ERROR
+    assert arm["verdict"] == truth["verdict"]
+
+
 def test_a_threshold_s_rates_hold_the_truth_of_the_one_in_force(demo: tuple[EventStore, dict[str, Any]]) -> None:
     events, facts = demo
     version = facts["shadow"]["reference"]
