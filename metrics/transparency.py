@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import ibis
 import polars as pl
 from ibis.backends import BaseBackend
 from ibis.expr.types import Table
 
 from ingest.schema import MODES
 from metrics import errors
-from metrics.consensus import CLAIMS, consensus
+from metrics.consensus import CLAIMS
 from metrics.estimate import RATE
 from metrics.events import checks, fetch, turns
 from metrics.funnel import STOPPING
@@ -46,14 +45,21 @@ def compute(backend: BaseBackend, query: Query) -> pl.DataFrame:
     """Counts and rates by group and category, a row for every category that any of them knows."""
     asked = replace(query, by=tuple(name for name in query.by if name != "category"))
     keys = [*asked.by, "category"]
-    parts = [_automated(backend, asked, keys), _human(backend, asked, keys), _claimed(backend, asked, keys)]
+    settled = fetch_verdicts(backend).filter(pl.col("judged_filter").is_null()).drop("judged_filter")
+    reviewed = fetch(backend, _known_turns(backend, replace(asked, filters=asked.without("category"))))
+    known = reviewed.filter(_is_asked(asked))
+    parts = [
+        _automated(backend, asked, keys),
+        known.join(settled, on="request_id", how="semi").group_by(keys).agg(human_actions=pl.len().cast(pl.Int64)),
+        _count_claims(known.join(_fetch_claims(backend), on="request_id"), settled, keys),
+    ]
     rows = pl.concat([part.select(keys) for part in parts]).unique().sort(keys, nulls_last=True)
     for part in parts:
         rows = rows.join(part, on=keys, how="left", nulls_equal=True, maintain_order="left")
     live = asked if asked.of("mode") else replace(asked, filters=(*asked.filters, *_LIVE))
     wrong = errors.compute(backend, replace(live, by=tuple(keys))).select(*keys, "wrong_block_share")
     rows = rows.join(wrong, on=keys, how="left", nulls_equal=True, maintain_order="left")
-    missed, prevalence = _estimate(backend, asked, rows.select(keys))
+    missed, prevalence = _estimate(backend, asked, rows.select(keys), reviewed, settled)
     return rows.select(
         *keys,
         *(pl.col(name).fill_null(0) for name in _COUNTS),
@@ -84,34 +90,37 @@ def _automated(backend: BaseBackend, query: Query, keys: list[str]) -> pl.DataFr
     )
 
 
-def _human(backend: BaseBackend, query: Query, keys: list[str]) -> pl.DataFrame:
-    """Turns that people settled, by the category that they gave."""
-    table = _known_turns(backend, query)
-    verdicts = consensus(backend)
-    settled = verdicts.filter(verdicts.filter_name.isnull(), verdicts.harmful.notnull()).select("request_id")
-    table = table.semi_join(settled, "request_id")
-    return fetch(backend, table.group_by(keys).agg(human_actions=table.count()))
+def _is_asked(query: Query) -> pl.Expr:
+    """Whether the people's category is one that the query's filters name; the empty one stands for none."""
+    values = query.alternatives().get("category")
+    if values is None:
+        return pl.lit(value=True)
+    return pl.col("category").fill_null("").is_in(values)
 
 
-def _claimed(backend: BaseBackend, query: Query, keys: list[str]) -> pl.DataFrame:
-    """Users' reports and appeals, and how people decided about the appealed turns: harmful upholds the action."""
-    table = _known_turns(backend, query)
+def _fetch_claims(backend: BaseBackend) -> pl.DataFrame:
+    """Users' reports and appeals: request_id, selection, claimed (the category that the user named)."""
     labels = backend.table("labels")
-    claims = labels.filter(labels.selection.isin(CLAIMS)).select("request_id", "selection", claimed="category")
-    table = table.inner_join(claims, "request_id")
-    verdicts = consensus(backend)
-    verdicts = verdicts.filter(verdicts.filter_name.isnull()).select("request_id", verdict="harmful")
-    table = table.left_join(verdicts, "request_id")
-    table = table.mutate(category=ibis.coalesce(table.category, table.claimed))
-    is_appeal = table.selection == _APPEALED
     return fetch(
         backend,
-        table.group_by(keys).agg(
-            user_reports=table.count(where=table.selection == _REPORTED),
-            appeals=table.request_id.nunique(where=is_appeal),
-            appeals_upheld=table.request_id.nunique(where=is_appeal & table.verdict),
-            appeals_overturned=table.request_id.nunique(where=is_appeal & ~table.verdict),
-        ),
+        labels.filter(labels.selection.isin(CLAIMS)).select("request_id", "selection", claimed="category"),
+    )
+
+
+def _count_claims(claims: pl.DataFrame, settled: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+    """Users' reports and appeals, and how people decided about the appealed turns: harmful upholds the action."""
+    decided = claims.join(settled.select("request_id", "harmful"), on="request_id", how="left")
+    appealed = pl.col("request_id").filter(pl.col("selection") == _APPEALED)
+    verdict = pl.col("harmful").filter(pl.col("selection") == _APPEALED)
+    return (
+        decided.with_columns(category=pl.coalesce("category", "claimed"))
+        .group_by(keys)
+        .agg(
+            user_reports=(pl.col("selection") == _REPORTED).sum().cast(pl.Int64),
+            appeals=appealed.n_unique().cast(pl.Int64),
+            appeals_upheld=appealed.filter(verdict).n_unique().cast(pl.Int64),
+            appeals_overturned=appealed.filter(~verdict).n_unique().cast(pl.Int64),
+        )
     )
 
 
@@ -123,19 +132,24 @@ def _known_turns(backend: BaseBackend, query: Query) -> Table:
     return table.select("request_id", "conversation_id", *asked.by)
 
 
-def _estimate(backend: BaseBackend, query: Query, keys: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
+def _estimate(
+    backend: BaseBackend, query: Query, keys: pl.DataFrame, reviewed: pl.DataFrame, settled: pl.DataFrame
+) -> tuple[pl.Series, pl.Series]:
     """For each row, out of the reviewed turns of its group.
+
+    Args:
+        backend: The event store.
+        query: What is asked, without `category` in `by`.
+        keys: The rows.
+        reviewed: Labelled turns of the query, of any category.
+        settled: Verdicts on turns.
 
     Returns:
         `missed_harm_rate`: harmful turns of its category that no live filter triggered on / harmful turns of its category;
         `prevalence`: harmful turns of its category / all turns.
     """
-    verdicts = fetch_verdicts(backend).filter(
-        pl.col("judged_filter").is_null(), pl.col("inclusion_probability").is_not_null()
-    )
-    judged = fetch(backend, _known_turns(backend, replace(query, filters=query.without("category")))).join(
-        verdicts.drop("judged_filter"), on="request_id"
-    )
+    verdicts = settled.filter(pl.col("inclusion_probability").is_not_null())
+    judged = reviewed.join(verdicts, on="request_id")
     numbered = keys.with_columns(group=pl.int_range(pl.len(), dtype=pl.Int64)).rename({"category": "row_category"})
     pairs = (
         judged.join(numbered, on=list(query.by), nulls_equal=True) if query.by else judged.join(numbered, how="cross")
