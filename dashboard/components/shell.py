@@ -6,7 +6,6 @@ import streamlit as st
 
 from core.clock import now
 from dashboard import data, lists, state
-from dashboard.components import page_heading
 from dashboard.components.coverage import render_coverage
 from dashboard.components.freshness import render_freshness
 from dashboard.errors import boundary
@@ -31,7 +30,6 @@ def render_shell(page: PageSpec) -> None:
                 st.badge("demo data", icon=":material/science:", color="violet", help="Simulated traffic")
         with boundary("Actor", is_part=True):
             _render_actor()
-        page_heading.render(page.title)
     with st.container(key="shell_notice"), boundary("Window", is_part=True):
         _render_notice()
 

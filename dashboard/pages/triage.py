@@ -7,6 +7,7 @@ import streamlit as st
 from core.clock import now
 from dashboard import data, state
 from dashboard.components import (
+    page_heading,
     triage_bulk,
     triage_case,
     triage_dialogs,
@@ -61,6 +62,7 @@ def render_page() -> None:
         render_rest(desk.home, desk.actor)
         triage_dialogs.render_keys_button(desk.open_dialog, shortcuts=shortcuts)
         triage_help_key.render()
+        page_heading.render("Triage")
     if desk.dialog() == "keys":
         triage_dialogs.show_keys(on_close=desk.close_dialog)
     if case_id:
