@@ -158,7 +158,7 @@ def judge(page: Page, verdict: str, *, severity: str | None) -> None:
         press_and_wait(page, severity, f".st-key-triage_severity_{severity} [data-testid=stBaseButton-primary]")
     page.keyboard.press("Enter")
     page.wait_for_url(lambda url: url != before)
-    page.locator(f".st-key-triage_notice :text('Saved as {name}')").wait_for()
+    page.locator(f".st-key-triage_notice :text('Saved as {name}')").first.wait_for()
     settle(page)
 
 
@@ -169,7 +169,7 @@ def escalate(page: Page) -> None:
     press_and_wait(page, "2", ".st-key-triage_escalate_2 [data-testid=stBaseButton-primary]")
     page.keyboard.press("Enter")
     page.wait_for_url(lambda url: url != before)
-    page.locator(".st-key-triage_notice :text('Escalated')").wait_for()
+    page.locator(".st-key-triage_notice :text('Escalated')").first.wait_for()
     settle(page)
 
 

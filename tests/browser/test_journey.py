@@ -73,7 +73,7 @@ def test_undo_brings_the_case_back(server: Server, page: Page) -> None:
     judge(page, "u", severity="0")
     page.keyboard.press("z")
     page.wait_for_url(first)
-    page.locator(".st-key-triage_notice :text('withdrawn')").wait_for()
+    page.locator(".st-key-triage_notice :text('withdrawn')").first.wait_for()
 
 
 def _go_to(page: Page, title: str) -> None:

@@ -84,7 +84,7 @@ def test_a_second_review_is_blind_and_a_lead_settles_the_dispute(disputed: Serve
     max_.keyboard.press("Tab")
     max_.keyboard.press("Enter")
     max_.wait_for_url(lambda url: url != before)
-    max_.locator(".st-key-triage_notice :text('Settled')").wait_for()
+    max_.locator(".st-key-triage_notice :text('Settled')").first.wait_for()
     rows = json.loads(disputed.weir("report", "agreement", "--json").stdout)["rows"]
     assert (rows[0]["items"], rows[0]["raters"]) == (2, 2)
 
@@ -124,5 +124,5 @@ def _judge(page: Page, key: str, name: str, *, is_last: bool = False) -> None:
     press_and_wait(page, key, f".st-key-triage_{name} [data-testid=stBaseButton-primary]")
     page.keyboard.press("Enter")
     page.wait_for_url(lambda url: url != before)
-    page.locator(f".st-key-triage_notice :text('Saved as {name}')").wait_for()
+    page.locator(f".st-key-triage_notice :text('Saved as {name}')").first.wait_for()
     settle(page)

@@ -93,7 +93,7 @@ def test_a_shift_without_the_mouse(desk: Server, sink: Sink, page: Page, downloa
     page.keyboard.type("The words are a photographer's.")
     tab_to(page, ".st-key-adjudication_settle button")
     page.keyboard.press("Enter")
-    page.locator(".st-key-triage_notice :text('Settled')").wait_for()
+    page.locator(".st-key-triage_notice :text('Settled')").first.wait_for()
 
     open_page(page, desk, "incidents?part=Alerts&actor=ana")
     assert_labelled(page)
