@@ -7,6 +7,11 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no failure: no example is timed.
+settings.register_profile("weir", deadline=None)
+settings.load_profile("weir")
 
 
 @pytest.fixture(scope="session", autouse=True)
