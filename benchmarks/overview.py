@@ -1,12 +1,14 @@
 """Query time of the Overview's parts on synthetic stores: `python -m benchmarks.overview [CHECKS]...`.
 
 Fills a store with checks of a four-layer cascade spread over 90 days, straight in SQL, with the rollups that ingest
-keeps (one row per minute and key and batch), then times every part for a day and for thirty. Each figure is the
-best of three; the first call in the process, which loads libraries, is not counted.
+keeps (one row per minute and key and batch), then times every part, the markers of changes among them, for a day, for
+thirty and for ninety. Each figure is the best of three; the first call in the process, which loads libraries, is not
+counted.
 """
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 import tempfile
@@ -21,6 +23,7 @@ from rich.table import Table
 from core.events import Connection, EventStore
 from ingest.schema import CHECK_ROLLUP, CHECKS, LABELS, TURN_ROLLUP, TURNS, create_tables
 from ingest.schema import Table as StoreTable
+from metrics.changes import list_moments
 from metrics.headline import compute_headline
 from metrics.movers import movers
 from metrics.overview import compute_overview
@@ -33,7 +36,7 @@ DAYS = 90
 END = datetime(2026, 3, 2)  # noqa: DTZ001  times are naive UTC throughout
 CHECKS_PER_TURN = 4
 BATCHES = 10
-WINDOWS = {"24 h": timedelta(days=1), "30 d": timedelta(days=30)}
+WINDOWS = {"24 h": timedelta(days=1), "30 d": timedelta(days=30), "90 d": timedelta(days=90)}
 _LAYERS = "['keyword', 'classifier', 'guard_llm', 'refinement']"
 
 _TURNS = f"""
@@ -98,6 +101,7 @@ def parts(events: EventStore, query: Query, bucket_s: int) -> dict[str, Callable
         "series by layer": lambda: trigger_series(events, query, by="layer", bucket_s=bucket_s),
         "funnel": lambda: run_report(events, "funnel", query),
         "movers by rule": lambda: movers(events, query, by="rule_id", limit=10),
+        "markers": lambda: list_moments(events, query, noted=()),
         "headline": lambda: compute_headline(events, query, at=END),
     }
 
@@ -137,6 +141,7 @@ def main(sizes: list[int]) -> None:
     for checks in sizes:
         measure(checks, table)
     Console().print(table)
+    print(f"Load of the machine after: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores.")
 
 
 if __name__ == "__main__":
