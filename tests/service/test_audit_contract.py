@@ -74,7 +74,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """A home with cases, an alert, and a rejected record; writes outside a change fail."""
     folder = tmp_path_factory.mktemp("audited")
     (folder / "home").mkdir()
-    (folder / "home" / "weir.toml").write_text('[[notify]]\nname = "hook"\nurl = "json://127.0.0.1:9/"\n')
+    (folder / "home" / "weir.toml").write_text(
+        '[[notify]]\nname = "hook"\nurl = "json://127.0.0.1:9/"\n[retention]\nquarantine_d = 1\nturns_d = 1\n'
+    )
     with open_home(load_settings(folder / "home")) as home:
         found = Desk(home, folder)
         checks = [
@@ -173,6 +175,7 @@ STEPS: list[tuple[Words, Callable[[Desk], Words], str]] = [
         lambda _: ("money", str(ROOT / "sample_rankings" / "answers.jsonl")),
         "ranking.cast",
     ),
+    (("retention",), lambda _: (), "retention"),
     (("backup",), lambda desk: (str(desk.folder / "backup"),), "backup"),
 ]
 
