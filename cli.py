@@ -202,7 +202,10 @@ def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
         document = build_status(opened)
 
     def show(out: TextIO) -> None:
+        days = [(row["source"], row.pop("last_day")) for row in document["sources"]]
         render.print_rows(document["sources"], out, title="sources")
+        render.print_rows([{"source": name} | day for name, day in days if day], out, title="last day with turns")
+        render.print_rows(document["filters"]["rows"], out, title="filters that were due in it")
         render.print_rows(document["jobs"], out, title="jobs")
         render.print_pairs(document["stores"]["events"], out)
 

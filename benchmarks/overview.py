@@ -43,7 +43,9 @@ _TURNS = f"""
     SELECT 'request-' || i AS request_id, $start + to_microseconds(CAST(i * $step AS BIGINT)) AS ts,
         'conversation-' || (i // 3) AS conversation_id, 'model-' || (i % 2) AS model, 'app-' || (i % 3) AS app,
         CASE WHEN i % 1000 = 0 THEN 'human_escalation' WHEN i % 25 = 0 THEN 'refusal' ELSE 'pass' END AS outcome,
-        true AS is_logged, i % {BATCHES} AS ingest_id
+        true AS is_logged, i % {BATCHES} AS ingest_id, false AS is_stopped,
+        CASE WHEN i % 100 = 0 THEN '["classifier-filter","guard_llm-filter","keyword-filter"]'
+             ELSE '["classifier-filter","guard_llm-filter","keyword-filter","refinement-filter"]' END AS filters
     FROM range($turns) t(i)"""
 _CHECKS = f"""
     SELECT md5(request_id || layer)::UUID AS check_id, ts, request_id, conversation_id, layer, 'input' AS stage,
@@ -64,8 +66,9 @@ _CHECK_ROLLUP = """
     GROUP BY minute, filter_name, filter_version, layer, stage, mode, rule_id, category, model, source, ingest_id
     ORDER BY minute"""
 _TURN_ROLLUP = """
-    SELECT date_trunc('minute', ts) AS minute, outcome, model, app, language, count(*) AS turns, 0 AS orphans
-    FROM turns GROUP BY minute, outcome, model, app, language, ingest_id ORDER BY minute"""
+    SELECT date_trunc('minute', ts) AS minute, outcome, model, app, language, filters, count(*) AS turns, 0 AS orphans,
+        0 AS stopped
+    FROM turns GROUP BY minute, outcome, model, app, language, filters, ingest_id ORDER BY minute"""
 _LABELS = """
     SELECT md5(request_id)::UUID AS label_id, ts, request_id, 'reviewer' AS reviewer, hash(request_id) % 5 = 0 AS harmful,
         'sample' AS selection, 'stratum-' || outcome AS stratum, 0.01 AS inclusion_probability

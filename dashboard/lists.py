@@ -127,6 +127,14 @@ def list_job_runs(events: EventStore, *, limit: int = 100) -> pl.DataFrame:
     return events.read("SELECT * FROM job_runs ORDER BY started_at DESC LIMIT $limit", {"limit": limit})
 
 
+def count_records_per_minute(events: EventStore) -> pl.DataFrame:
+    """Records read per minute over the hour before the clock; columns source, per_minute."""
+    return events.read(
+        "SELECT source, sum(read_count) / 60 AS per_minute FROM ingests WHERE ingested_at >= $since GROUP BY source",
+        {"since": now() - timedelta(hours=1)},
+    )
+
+
 def list_ingests(events: EventStore, *, limit: int = 100) -> pl.DataFrame:
     """The latest committed batches, newest first; columns of the table `ingests`."""
     return events.read("SELECT * FROM ingests ORDER BY ingest_id DESC LIMIT $limit", {"limit": limit})

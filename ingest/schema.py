@@ -75,9 +75,17 @@ TURNS = Table(
         Column("candidates", "VARCHAR", "JSON list of other sampled responses"),
         Column("metadata", "VARCHAR", "JSON object as logged"),
         Column("extra", "VARCHAR", "JSON object of the keys that the format does not know"),
-        Column("source", "VARCHAR", "where it came from"),
+        Column("source", "VARCHAR", "where its model log came from, else what first told of it"),
         Column("is_logged", "BOOLEAN", "a model log has this turn"),
         Column("ingest_id", "BIGINT", "ingest that stored or last completed it"),
+        Column(
+            "filters",
+            "VARCHAR",
+            "JSON list of the filters that ran on it outside of shadow mode, by name; null = stored by a version that did not note it",
+        ),
+        Column(
+            "is_stopped", "BOOLEAN", "an enforced check blocked or escalated it, so that later filters were not due"
+        ),
     ),
 )
 
@@ -273,6 +281,8 @@ TURN_ROLLUP = Table(
         Column("language", "VARCHAR", ""),
         Column("turns", "BIGINT", "turns"),
         Column("orphans", "BIGINT", "turns known only from their checks"),
+        Column("filters", "VARCHAR", "filters that ran on them, as in the rows that are summed"),
+        Column("stopped", "BIGINT", "turns that an enforced check stopped"),
     ),
 )
 
@@ -353,6 +363,11 @@ def create_tables(events: EventStore) -> None:
         connection.execute("ALTER TABLE ingests ADD COLUMN IF NOT EXISTS ignored_count BIGINT DEFAULT 0")
         connection.execute("ALTER TABLE chunks ADD COLUMN IF NOT EXISTS ignored_count BIGINT DEFAULT 0")
         connection.execute("ALTER TABLE check_rollup ADD COLUMN IF NOT EXISTS hits BIGINT DEFAULT 0")
+        # Null: which filters ran on turns of earlier versions is not known, and they leave the coverage of filters.
+        connection.execute("ALTER TABLE turns ADD COLUMN IF NOT EXISTS filters VARCHAR")
+        connection.execute("ALTER TABLE turns ADD COLUMN IF NOT EXISTS is_stopped BOOLEAN")
+        connection.execute("ALTER TABLE turn_rollup ADD COLUMN IF NOT EXISTS filters VARCHAR")
+        connection.execute("ALTER TABLE turn_rollup ADD COLUMN IF NOT EXISTS stopped BIGINT DEFAULT 0")
         connection.execute(
             "INSERT INTO properties SELECT 'schema_version', ? "
             "WHERE NOT EXISTS (SELECT 1 FROM properties WHERE name = 'schema_version')",

@@ -12,7 +12,19 @@ from ingest.withheld import OWNERS, drop_withheld
 
 JOIN_WINDOW = "INTERVAL 1 DAY"
 
-_FACTS = [name for name in TURNS.names() if name not in {"request_id", "ts", "source", "is_logged", "ingest_id"}]
+_KEPT = {"request_id", "ts", "source", "is_logged", "ingest_id", "filters", "is_stopped"}
+_FACTS = [name for name in TURNS.names() if name not in _KEPT]
+# What checks alone tell of a turn; whatever order they come in, it is the union.
+_RAN = (
+    "CAST(to_json(coalesce(list_sort(list(DISTINCT filter_name) FILTER (status IN ('ok', 'undecided') "
+    "AND mode IS DISTINCT FROM 'shadow')), [])) AS VARCHAR)"
+)
+_STOPPED = "coalesce(bool_or(status = 'ok' AND triggered AND enforced AND decision IN ('block', 'escalate')), false)"
+_UNION = (
+    "CASE WHEN o.filters IS NULL OR n.filters = '[]' OR n.filters = o.filters THEN o.filters "
+    "WHEN o.filters = '[]' THEN n.filters ELSE CAST(to_json(list_sort(list_distinct(list_concat("
+    "from_json(o.filters, '[\"VARCHAR\"]'), from_json(n.filters, '[\"VARCHAR\"]'))))) AS VARCHAR) END"
+)
 _OF_CHECKS = ("conversation_id", "turn_index", "model", "user_id", "language", "app", "outcome")
 
 
@@ -57,14 +69,16 @@ def _gather(connection: Connection, table: str, facts: list[str] | tuple[str, ..
         if column.name in _FACTS and column.name not in facts
     )
     moment = "arg_min(ts, line_no)" if is_logged else "min(ts)"
+    ran, stopped = ("'[]'", "false") if is_logged else (_RAN, _STOPPED)
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE new_turns AS
-        SELECT request_id, {moment} AS ts, {first}{rest}, {str(is_logged).lower()} AS is_logged
+        SELECT request_id, {moment} AS ts, {first}{rest}, {str(is_logged).lower()} AS is_logged,
+            {ran} AS filters, {stopped} AS is_stopped
         FROM {table} GROUP BY request_id""")
 
 
 def _merge(connection: Connection, *, ingest_id: int, source: str) -> int:
-    compared = ", ".join(["request_id", "ts", *_FACTS, "is_logged"])
+    compared = ", ".join(["request_id", "ts", *_FACTS, "is_logged", "filters", "is_stopped"])
     # As constants, not as subqueries: only then does the scan skip what lies outside.
     span = connection.execute(
         f"SELECT min(ts) - {JOIN_WINDOW} AS start, max(ts) + {JOIN_WINDOW} AS stop FROM new_turns"
@@ -82,22 +96,27 @@ def _merge(connection: Connection, *, ingest_id: int, source: str) -> int:
     if has_known:
         _complete(connection, compared)
     connection.execute("""
-        INSERT INTO turn_rollup
-        SELECT minute, outcome, model, app, language, sum(turns) AS turns, sum(orphans) AS orphans FROM (
-            SELECT date_trunc('minute', ts) AS minute, outcome, model, app, language, 1 AS turns,
-                CAST(NOT is_logged AS INTEGER) AS orphans FROM changed_turns
+        INSERT INTO turn_rollup BY NAME
+        SELECT minute, outcome, model, app, language, filters, sum(turns) AS turns, sum(orphans) AS orphans,
+            sum(stopped) AS stopped FROM (
+            SELECT date_trunc('minute', ts) AS minute, outcome, model, app, language, filters, 1 AS turns,
+                CAST(NOT is_logged AS INTEGER) AS orphans, CAST(coalesce(is_stopped, false) AS INTEGER) AS stopped
+            FROM changed_turns
             UNION ALL
-            SELECT date_trunc('minute', ts), outcome, model, app, language, -1, -CAST(NOT is_logged AS INTEGER)
+            SELECT date_trunc('minute', ts), outcome, model, app, language, filters, -1, -CAST(NOT is_logged AS INTEGER),
+                -CAST(coalesce(is_stopped, false) AS INTEGER)
             FROM known_turns SEMI JOIN changed_turns USING (request_id))
-        GROUP BY ALL HAVING sum(turns) <> 0 OR sum(orphans) <> 0 ORDER BY minute""")
+        GROUP BY ALL HAVING sum(turns) <> 0 OR sum(orphans) <> 0 OR sum(stopped) <> 0 ORDER BY minute""")
     if has_known:
-        updates = ", ".join(f"{name} = c.{name}" for name in ["ts", *_FACTS, "is_logged"])
+        updates = ", ".join(f"{name} = c.{name}" for name in ["ts", *_FACTS, "is_logged", "filters", "is_stopped"])
         connection.execute(
             f"""
-            UPDATE turns SET {updates}, ingest_id = $ingest FROM changed_turns c
+            UPDATE turns SET {updates}, ingest_id = $ingest,
+                source = CASE WHEN c.is_logged AND NOT turns.is_logged THEN $source ELSE turns.source END
+            FROM changed_turns c
             WHERE c.is_known AND turns.request_id = c.request_id
               AND turns.ts BETWEEN $start AND $stop""",
-            {"ingest": ingest_id, "start": span[0], "stop": span[1]},
+            {"ingest": ingest_id, "start": span[0], "stop": span[1], "source": source},
         )
     connection.execute(
         f"INSERT INTO turns ({compared}, source, ingest_id) "
@@ -123,6 +142,7 @@ def _complete(connection: Connection, compared: str) -> None:
         SELECT {compared}, true FROM (
             SELECT n.request_id,
                 CASE WHEN o.is_logged THEN o.ts WHEN n.is_logged THEN n.ts ELSE least(o.ts, n.ts) END AS ts,
-                {merged}, o.is_logged OR n.is_logged AS is_logged
+                {merged}, o.is_logged OR n.is_logged AS is_logged, {_UNION} AS filters,
+                o.is_stopped OR n.is_stopped AS is_stopped
             FROM new_turns n JOIN known_turns o USING (request_id))
         EXCEPT SELECT {compared}, true FROM known_turns""")

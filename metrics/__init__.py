@@ -5,6 +5,7 @@ from metrics import (
     agreement,
     appeals,
     changes,
+    coverage,
     drift,
     errors,
     escalations,
@@ -26,6 +27,7 @@ from metrics.report import Report
 REPORTS: Registry[Report] = Registry(
     "report",
     triggers.REPORT,
+    coverage.REPORT,
     errors.REPORT,
     prevalence.REPORT,
     escalations.REPORT,

@@ -13,7 +13,7 @@ from metrics.events import add_periods, checks, matching, turns, within
 from metrics.query import CHECK_DIMENSIONS, TIME_DIMENSIONS, Query, is_whole_minutes
 
 CHECK_COUNTS = ("evaluated", "triggered", "enforced", "errors", "not_run", "undecided", "hits")
-TURN_COUNTS = ("turns", "orphans")
+TURN_COUNTS = ("turns", "orphans", "stopped")
 # The check rollup's model is the filter log's alone, whereas the dimension falls back to the turn's.
 _IN_CHECK_ROLLUP = frozenset((*CHECK_DIMENSIONS, *TIME_DIMENSIONS))
 _IN_TURN_ROLLUP = frozenset(("outcome", "model", "app", "language", *TIME_DIMENSIONS))
@@ -43,7 +43,12 @@ def turn_counts(backend: BaseBackend, query: Query) -> Table:
     if is_whole_minutes(query) and query.columns() <= _IN_TURN_ROLLUP:
         return _rollup(backend, "turn_rollup", query)
     table = turns(backend, query)
-    return table.mutate(at=table.ts, turns=ibis.literal(1, "int64"), orphans=_count(~table.is_logged))
+    return table.mutate(
+        at=table.ts,
+        turns=ibis.literal(1, "int64"),
+        orphans=_count(~table.is_logged),
+        stopped=_count(table.is_stopped),
+    )
 
 
 def total(table: Table, column: str) -> IntegerColumn:

@@ -1,18 +1,22 @@
-"""How complete the data of a window is. Filters do not narrow it: what is missing cannot be filtered."""
+"""How complete the data of a window is: of the whole of it, and filter by filter."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import polars as pl
 from ibis.backends import BaseBackend
 
 from metrics.additive import CHECK_COUNTS, TURN_COUNTS, check_counts, total, turn_counts
+from metrics.due import count_due
+from metrics.estimate import wilson
 from metrics.events import fetch
-from metrics.query import Query
+from metrics.query import TIME_DIMENSIONS, TURN_DIMENSIONS, Query
+from metrics.report import Report
 
 
 def compute_coverage(backend: BaseBackend, query: Query) -> dict[str, int | float | None]:
-    """Counts of the query's window.
+    """Counts of the query's window. Filters do not narrow it: what is missing cannot be filtered.
 
     Returns:
         turns; checks; errors and not_run (checks that gave no verdict); orphans (turns known only from their
@@ -29,7 +33,9 @@ def compute_coverage(backend: BaseBackend, query: Query) -> dict[str, int | floa
         0, named=True
     )
     count = checks["evaluated"] + checks["errors"] + checks["not_run"] + checks["undecided"] + checks["hits"]
-    due = count - checks["hits"]
+    asked = count - checks["hits"]
+    filters = count_due(backend, window)
+    due, ran = int(filters["due"].sum()), int(filters["ran"].sum())
     return {
         "turns": turns["turns"],
         "checks": count,
@@ -37,7 +43,10 @@ def compute_coverage(backend: BaseBackend, query: Query) -> dict[str, int | floa
         "not_run": checks["not_run"],
         "orphans": turns["orphans"],
         "rejected": _rejected(backend, window),
-        "evaluated_share": checks["evaluated"] / due if due else None,
+        "evaluated_share": checks["evaluated"] / asked if asked else None,
+        "due": due,
+        "ran": ran,
+        "ran_share": ran / due if due else None,
     }
 
 
@@ -55,3 +64,31 @@ def _rejected(backend: BaseBackend, query: Query) -> int:
     if query.until is not None:
         table = table.filter(table["first"] < query.until)
     return int(fetch(backend, table.aggregate(rejected=table.count())).item())
+
+
+def compute(backend: BaseBackend, query: Query) -> pl.DataFrame:
+    """Coverage of each filter that was due, a row per group and filter."""
+    rows = count_due(backend, query)
+    share = wilson(rows, numerator="ran", denominator="due", min_sample=query.min_sample, confidence=query.confidence)
+    return rows.with_columns(missed=pl.col("due") - pl.col("ran"), coverage=share).select(*query.by, *REPORT.columns)
+
+
+REPORT = Report(
+    key="coverage",
+    title="Coverage",
+    unit="turn",
+    better="higher",
+    description="On how many of the turns that it was due on each filter ran. It is due on the turns of a model and an application where it ran on "
+    "half or more of those that it could have run on, in the window or the one before; a turn that was stopped may have ended before it. Runs in "
+    "shadow mode do not count, and neither do checks that failed or were skipped.",
+    source="Counts; Wilson (1927) for the interval.",
+    columns={
+        "filter_name": "the filter",
+        "due": "turns that it was due on",
+        "ran": "of them, turns on which it ran, with a verdict or a score",
+        "missed": "of them, turns on which it failed, was skipped, or logged nothing",
+        "coverage": "ran / due",
+    },
+    dimensions=(*TURN_DIMENSIONS, *TIME_DIMENSIONS),
+    compute=compute,
+)

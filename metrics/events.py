@@ -37,7 +37,7 @@ _CHECK_COLUMNS = (
     "latency_ms",
     "matched_text",
 )
-_TURN_COLUMNS = ("ts", "request_id", "conversation_id", *TURN_DIMENSIONS, "is_logged")
+_TURN_COLUMNS = ("ts", "request_id", "conversation_id", *TURN_DIMENSIONS, "is_logged", "filters", "is_stopped")
 
 
 def fetch(backend: BaseBackend, expression: Table) -> pl.DataFrame:

@@ -14,6 +14,7 @@ from dashboard.charts.latency import build_latency
 from dashboard.charts.rates import build_trigger_rate, choose_bucket
 from dashboard.charts.scores import build_score_histogram
 from dashboard.components.chart import render_chart
+from dashboard.components.coverage import measure_filter, render_badge
 from dashboard.components.empty import render_empty
 from dashboard.components.filter_changes import render_changes
 from dashboard.components.tiles import describe_rate
@@ -68,17 +69,18 @@ def _render_measures(query: Query) -> None:
     triggers = data.report("triggers", query).rows
     errors = data.report("errors", query).rows
     latency = data.report("latency", query).rows
+    coverage = measure_filter(query)
     columns = iter(st.columns(3 + len(MEASURES), gap="xsmall"))
     row = triggers.row(0, named=True) if triggers.height else None
     judged = errors.row(0, named=True) if errors.height else {}
     quantiles = latency.row(0, named=True) if latency.height else None
     value, basis = describe_rate(row["trigger_rate"], noun="checks", min_sample=query.min_sample) if row else ("–", "")
-    _render_measure(next(columns), "Trigger rate", value, basis, meaning="Triggered / evaluated")
+    _render_measure(next(columns), "Trigger rate", value, basis, meaning="Triggered / evaluated", coverage=coverage)
     for key, (title, meaning) in MEASURES.items():
         value, basis = (
             describe_rate(judged[key], noun="reviews", min_sample=query.min_sample) if judged else ("–", "no reviews")
         )
-        _render_measure(next(columns), title, value, basis, meaning=meaning)
+        _render_measure(next(columns), title, value, basis, meaning=meaning, coverage=coverage)
     failed = format_count(row["errors"] if row else None)
     _render_measure(
         next(columns), "Failed checks", failed, "neither pass nor trigger", meaning="Checks that gave no verdict"
@@ -93,10 +95,13 @@ def _render_measures(query: Query) -> None:
     )
 
 
-def _render_measure(column: DeltaGenerator, title: str, value: str, basis: str, *, meaning: str) -> None:
+def _render_measure(
+    column: DeltaGenerator, title: str, value: str, basis: str, *, meaning: str, coverage: float | None = None
+) -> None:
     with column.container(border=True, gap="xsmall", height="stretch"):
         st.metric(title, value, help=meaning)
         st.caption(basis)
+        render_badge(coverage)
 
 
 def _render_rate(query: Query) -> None:

@@ -10,7 +10,7 @@ import streamlit as st
 from dashboard import data
 from dashboard.charts.bars import build_rates
 from dashboard.components.chart import render_chart
-from dashboard.components.coverage import format_coverage
+from dashboard.components.coverage import format_coverage, get_share
 from dashboard.components.empty import render_empty
 from dashboard.components.loading import loading
 from dashboard.components.review_plan import TARGETS, render_plan
@@ -83,8 +83,8 @@ def _render_rates(rows: pl.DataFrame, result: ReportResult, *, title: str, view:
             chart = build_rates(rows, by="name", rate=name, title=heading, unit=meaning, reason="not enough reviews")
             render_chart(chart, key=f"quality_{name}")
     _render_table(rows, title=title, view=view, keys=keys)
-    share = result.coverage["evaluated_share"]
-    said = [] if share is None else [f"Coverage: {format_coverage(share)} of the window's checks decided."]
+    share = get_share(result.coverage)
+    said = [] if share is None else [f"Coverage: {format_coverage(share)} of what was due in the window was evaluated."]
     raw = int(rows["raw_reviewed"].fill_null(0).sum())
     said.append(
         f"Raw figures divide by whatever was reviewed ({format_count(raw)} verdicts, also those outside random samples): "

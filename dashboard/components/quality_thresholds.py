@@ -11,6 +11,7 @@ import streamlit as st
 from dashboard import data
 from dashboard.charts.thresholds import build_precision_recall, build_rates_by_threshold
 from dashboard.components.chart import render_chart
+from dashboard.components.coverage import measure_filter, render_badge
 from dashboard.components.empty import render_empty
 from dashboard.components.loading import loading
 from dashboard.components.moves import render_moves
@@ -76,7 +77,7 @@ def render_thresholds(view: View) -> None:
         render_empty("This filter gives one score only", "A threshold needs scores to choose between.")
         return
     scale = _Scale(titles[place or 0], chosen["threshold"], chosen["score_kind"])
-    threshold = _render_what_if(rows, scale)
+    threshold = _render_what_if(rows, scale, measure_filter(query))
     if chosen["filter_name"] is not None:
         st.markdown("**Turns that would be decided otherwise**")
         change = FilterChange(chosen["filter_name"], filter_version=chosen["filter_version"], threshold=threshold)
@@ -93,7 +94,7 @@ def _list_scales(histogram: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _render_what_if(rows: pl.DataFrame, scale: _Scale) -> float:
+def _render_what_if(rows: pl.DataFrame, scale: _Scale, coverage: float | None) -> float:
     """Draws slider, budget, numbers and curves; returns the chosen threshold."""
     steps = rows["threshold"].to_list()
     start = _nearest(steps, scale.current) if scale.current is not None else steps[len(steps) // 2]
@@ -108,7 +109,7 @@ def _render_what_if(rows: pl.DataFrame, scale: _Scale) -> float:
     _render_budget(rows, scale)
     row = rows.filter(pl.col("threshold") == threshold).row(0, named=True)
     before = rows.filter(pl.col("threshold") == start).row(0, named=True) if scale.current is not None else None
-    _render_numbers(row, before)
+    _render_numbers(row, before, coverage)
     left, right = st.columns(2, gap="medium")
     with left:
         render_chart(build_rates_by_threshold(rows, chosen=threshold, current=scale.current), key="threshold_rates")
@@ -142,12 +143,13 @@ def _move_slider(key: str, threshold: float) -> None:
     st.session_state[key] = threshold
 
 
-def _render_numbers(row: dict[str, Any], before: dict[str, Any] | None) -> None:
+def _render_numbers(row: dict[str, Any], before: dict[str, Any] | None, coverage: float | None) -> None:
     columns = iter(st.columns(2 + len(_NUMBERS)))
     with next(columns).container(border=True, gap="xsmall", height="stretch"):
         moved = row["triggers"] - before["triggers"] if before else 0
         st.metric("Triggers", format_count(row["triggers"]), delta=f"{moved:+,}" if moved else None, delta_color="off")
         st.caption(f"{row['triggers_per_day']:,.1f} a day, counted")
+        render_badge(coverage)
     for name, (title, meaning) in _NUMBERS.items():
         with next(columns).container(border=True, gap="xsmall", height="stretch"):
             value, basis = describe_rate(
@@ -155,6 +157,7 @@ def _render_numbers(row: dict[str, Any], before: dict[str, Any] | None) -> None:
             )
             st.metric(title, value, help=meaning)
             st.caption(basis)
+            render_badge(coverage)
     with next(columns).container(border=True, gap="xsmall", height="stretch"):
         st.metric("Unknown", format_count(row["unknown"]), help=_UNKNOWN)
         st.caption("turns without a score: neither pass nor trigger")

@@ -11,32 +11,43 @@ import streamlit as st
 
 from dashboard.text import plain
 from dashboard.theme import format_bytes, format_duration, localise
+from metrics.telemetry import MEANINGS
 
+_SHARES = {
+    "join_rate": "Joined",
+    "late": "Late",
+    "duplicates": "Known already",
+    "quarantined": "Rejected",
+    "unmapped": "Unknown category",
+}
 TextColumn = st.column_config.TextColumn
 NumberColumn = st.column_config.NumberColumn
 
 
-def build_source_table(freshness: pl.DataFrame, *, at: datetime) -> pl.DataFrame:
-    """Rows of `metrics.freshness` with their lag as text; the one with the newest event first."""
+def build_source_table(freshness: pl.DataFrame, rates: pl.DataFrame, *, at: datetime) -> pl.DataFrame:
+    """Rows of `metrics.freshness` with lag as text and records per minute (columns source, per_minute); the one with the newest event first."""
     lag = (pl.lit(at) - pl.col("last_event_at")).dt.total_seconds()
-    return freshness.sort("last_event_at", descending=True, nulls_last=True).select(
+    rows = freshness.join(rates, on="source", how="left", nulls_equal=True)
+    return rows.sort("last_event_at", descending=True, nulls_last=True).select(
         source=_plain("source"),
         format=_plain("format"),
         lag=lag.map_elements(format_duration, return_dtype=pl.String),
         last_event_at="last_event_at",
         last_ingest_at="last_ingest_at",
+        rate="per_minute",
         checks="checks",
         coverage=pl.col("evaluated_share"),
         errors="errors",
         rejected="rejected",
+        last_error=_plain("last_error"),
     )
 
 
-def render_sources(freshness: pl.DataFrame, *, zone: ZoneInfo, at: datetime) -> None:
+def render_sources(freshness: pl.DataFrame, rates: pl.DataFrame, *, zone: ZoneInfo, at: datetime) -> None:
     """One row per source."""
     moment = st.column_config.DatetimeColumn
     st.dataframe(
-        localise(build_source_table(freshness, at=at), zone),
+        localise(build_source_table(freshness, rates, at=at), zone),
         key="sources_table",
         hide_index=True,
         height="content",
@@ -48,12 +59,71 @@ def render_sources(freshness: pl.DataFrame, *, zone: ZoneInfo, at: datetime) -> 
             "lag": TextColumn("Lag", help="Age of the newest event"),
             "last_event_at": moment(f"Last event ({zone.key})", format="YYYY-MM-DD HH:mm:ss"),
             "last_ingest_at": moment("Last ingest", format="YYYY-MM-DD HH:mm:ss"),
+            "rate": NumberColumn("Records/min", format="%.1f", help="Read in the last hour, on average"),
             "checks": NumberColumn("Checks", format="localized"),
             "coverage": st.column_config.ProgressColumn(
                 "Coverage", format="percent", min_value=0, max_value=1, help="Checks that decided / checks"
             ),
             "errors": NumberColumn("Failed checks", format="localized", help="Neither a pass nor a trigger"),
             "rejected": NumberColumn("Rejected", format="localized", help="Open records in quarantine"),
+            "last_error": TextColumn("Last error", help="The file that failed last, else the record rejected last"),
+        },
+    )
+
+
+def render_joining(measured: pl.DataFrame) -> None:
+    """What joined, how late it came and what could not be used, a row per source (`metrics.telemetry`)."""
+    rows = measured.with_columns(
+        _plain("source"),
+        *(pl.col(name).struct.field("estimate").alias(name) for name in _SHARES),
+        *(
+            pl.col(name).map_elements(format_duration, return_dtype=pl.String).alias(name)
+            for name in ("lateness_p50_s", "lateness_p95_s")
+        ),
+    )
+    st.dataframe(
+        rows,
+        key="joining_table",
+        hide_index=True,
+        height="content",
+        placeholder="–",
+        alt="Sources with join rate, orphans, lateness, duplicates and rejected records",
+        column_config={
+            "source": TextColumn("Source", pinned=True),
+            "turns": NumberColumn("Turns", format="localized", help=MEANINGS["turns"].capitalize()),
+            "orphans": NumberColumn("No model log", format="localized", help=MEANINGS["orphans"].capitalize()),
+            "unchecked": NumberColumn("No filter log", format="localized", help=MEANINGS["unchecked"].capitalize()),
+            "lateness_p50_s": TextColumn("Lateness p50", help=MEANINGS["lateness_p50_s"].capitalize()),
+            "lateness_p95_s": TextColumn("p95", help=MEANINGS["lateness_p95_s"].capitalize()),
+            **{
+                name: NumberColumn(title, format="percent", help=MEANINGS[name].capitalize())
+                for name, title in _SHARES.items()
+            },
+        },
+    )
+
+
+def render_filter_coverage(rows: pl.DataFrame) -> None:
+    """On how many of the turns that it was due on each filter ran, by model and application; the lowest first."""
+    shown = rows.with_columns(
+        *(_plain(name) for name in ("filter_name", "model", "app")), share=pl.col("ran") / pl.col("due")
+    )
+    st.dataframe(
+        shown.sort("share", "filter_name"),
+        key="filter_coverage_table",
+        hide_index=True,
+        height=min(390, 38 + 36 * rows.height),
+        placeholder="–",
+        alt="Filters with the share of due turns that they ran on",
+        column_order=["filter_name", "model", "app", "due", "ran", "missed", "share"],
+        column_config={
+            "filter_name": TextColumn("Filter", pinned=True),
+            "model": TextColumn("Model"),
+            "app": TextColumn("App"),
+            "due": NumberColumn("Turns due", format="localized"),
+            "ran": NumberColumn("Ran on", format="localized"),
+            "missed": NumberColumn("Missed", format="localized", help="Failed, skipped, or nothing was logged"),
+            "share": st.column_config.ProgressColumn("Coverage", format="percent", min_value=0, max_value=1),
         },
     )
 

@@ -11,7 +11,7 @@ import streamlit as st
 from dashboard.charts.common import AnyChart
 from dashboard.charts.spark import HEIGHT as MARK_PX
 from dashboard.components.chart import render_chart
-from dashboard.components.coverage import WARN_BELOW, format_coverage
+from dashboard.components.coverage import render_badge
 from dashboard.theme import format_count, format_interval, format_percent
 
 _BASIS = "vs prior"
@@ -50,9 +50,8 @@ class Tile:
     params: Mapping[str, str] = field(default_factory=dict)
 
 
-def render_tiles(tiles: Sequence[Tile], *, evaluated_share: float | None) -> None:
-    """Draws the tiles in one row, each with a badge when the window's coverage is low."""
-    is_low = evaluated_share is not None and evaluated_share < WARN_BELOW
+def render_tiles(tiles: Sequence[Tile], *, coverage: float | None) -> None:
+    """Draws the tiles in one row, each with a badge when the window's coverage (`coverage.get_share`) is low."""
     for column, tile in zip(st.columns(len(tiles), gap="small"), tiles, strict=True):
         with column, st.container(border=True, key=f"tile_{tile.key}", height="stretch", gap="xsmall"):
             st.metric(
@@ -68,8 +67,7 @@ def render_tiles(tiles: Sequence[Tile], *, evaluated_share: float | None) -> Non
                 st.space(MARK_PX)
             else:
                 render_chart(tile.mark, key=f"mark_{tile.key}")
-            if is_low and evaluated_share is not None:
-                st.badge(f"coverage {format_coverage(evaluated_share)}", icon=":material/warning:", color="orange")
+            render_badge(coverage)
             st.page_link(
                 tile.page, label=tile.link, icon=":material/arrow_forward:", query_params=dict(tile.params) or None
             )

@@ -9,6 +9,7 @@ from dashboard import data, state
 from dashboard.charts.cascade import build_funnel, build_outcomes
 from dashboard.charts.rates import build_trigger_rate, choose_bucket
 from dashboard.components.chart import render_chart
+from dashboard.components.coverage import get_share
 from dashboard.components.empty import render_empty
 from dashboard.components.escalations import render_escalations
 from dashboard.components.headline import render_headline
@@ -50,7 +51,7 @@ with loading("overview", height=700):
     )
 
 render_headline(findings, last_alarm=data.describe_last_alarm())
-render_tiles(tiles, evaluated_share=overview.coverage["evaluated_share"])
+render_tiles(tiles, coverage=get_share(overview.coverage))
 
 reason = data.explain_empty(view)
 left, right = st.columns([3, 2], gap="medium")

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import streamlit as st
 
 from core.clock import now
-from dashboard import data, lists
+from dashboard import data, lists, state
 from dashboard.components.empty import render_empty
 from dashboard.components.quarantine import render_quarantine
-from dashboard.components.sources import render_ingests, render_jobs, render_sources, render_stores
+from dashboard.components.sources import (
+    render_filter_coverage,
+    render_ingests,
+    render_jobs,
+    render_joining,
+    render_sources,
+    render_stores,
+)
 from dashboard.components.upload import render_upload
 from dashboard.text import plain
 from metrics.freshness import freshness
+from metrics.telemetry import measure_sources
 
 zone, home = data.zone(), data.home()
 sources = data.read(freshness)
@@ -22,18 +32,39 @@ if sources.is_empty():
         icon=":material/database:",
     )
 else:
-    render_sources(sources, zone=zone, at=now())
+    render_sources(sources, lists.count_records_per_minute(home.events), zone=zone, at=now())
 
 for path, reason in lists.list_failed_files(home.events).select("path", "error").iter_rows():
     with st.container(border=True):
         st.markdown(":orange[:material/warning:] **A file cannot be read**")
         st.text(f"{plain(path)}\n{plain(reason, limit=500)}")
 
-quarantine, upload, jobs, ingests, stores = st.tabs(
-    ["Quarantine", "Upload", "Jobs", "Ingests", "Stores"],
+joining, filters, quarantine, upload, jobs, ingests, stores = st.tabs(
+    ["Joining", "Filters", "Quarantine", "Upload", "Jobs", "Ingests", "Stores"],
     key="sources_tab",
     default=None if sources.height else "Upload",
 )
+query = data.build_query(state.current_view())
+with joining:
+    measured = data.read(measure_sources, replace(query, by=(), filters=()))
+    if measured.is_empty():
+        render_empty("Nothing in this window", data.explain_empty(state.current_view()))
+    else:
+        render_joining(measured)
+        st.caption(
+            "Of the window above, whatever its filters. A turn is joined when it has a model log and a filter log, from whichever sources; "
+            "what is stored more than five minutes after it happened is late."
+        )
+with filters:
+    due = data.report("coverage", replace(query, by=("model", "app"))).rows
+    if due.is_empty():
+        render_empty("No filter was due in this window", data.explain_empty(state.current_view()))
+    else:
+        render_filter_coverage(due)
+        st.caption(
+            "A filter is due on the turns of a model and an app where it ran on half or more of those that it could have run on, in this window or "
+            "the one before. A turn that was stopped may have ended before it. Runs in shadow mode do not count."
+        )
 with quarantine:
     render_quarantine(zone=zone)
 with upload:

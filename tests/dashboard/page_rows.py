@@ -39,7 +39,7 @@ SELECT date_trunc('minute', ts) AS minute, filter_name, filter_version, layer, s
     0 AS errors, 0 AS not_run, 0 AS undecided
 FROM checks WHERE ingest_id = $ingest GROUP BY ALL"""
 _TURN_ROLLUP = """INSERT INTO turn_rollup BY NAME
-SELECT date_trunc('minute', ts) AS minute, outcome, model, app, language, count(*) AS turns, 0 AS orphans
+SELECT date_trunc('minute', ts) AS minute, outcome, model, app, language, count(*) AS turns, 0 AS orphans, 0 AS stopped
 FROM turns WHERE ingest_id = $ingest GROUP BY ALL"""
 _INGEST = """INSERT INTO ingests BY NAME
 SELECT $ingest AS ingest_id, $at AS ingested_at, 'log' AS source, 'filter_log' AS format, 'a.jsonl' AS file,

@@ -74,7 +74,7 @@ def read_store(events: EventStore) -> dict[str, list[tuple[Any, ...]]]:
             "sum(enforced)::INT, sum(errors)::INT, sum(not_run)::INT FROM check_rollup GROUP BY ALL ORDER BY ALL"
         ).rows(),
         "turn_rollup": events.read(
-            "SELECT minute, outcome, model, app, language, sum(turns)::INT, sum(orphans)::INT FROM turn_rollup "
+            "SELECT minute, outcome, model, app, language, filters, sum(turns)::INT, sum(orphans)::INT, sum(stopped)::INT FROM turn_rollup "
             "GROUP BY ALL HAVING sum(turns) <> 0 ORDER BY ALL"
         ).rows(),
     }

@@ -33,8 +33,9 @@ SELECT date_trunc('minute', ts), filter_name, filter_version, layer, stage, mode
 FROM checks WHERE ingest_id = ? GROUP BY ALL
 """
 _SUM_TURNS = """
-INSERT INTO turn_rollup
-SELECT date_trunc('minute', ts), outcome, model, app, language, count(*), count(*) FILTER (NOT is_logged)
+INSERT INTO turn_rollup BY NAME
+SELECT date_trunc('minute', ts) AS minute, outcome, model, app, language, filters, count(*) AS turns,
+    count(*) FILTER (NOT is_logged) AS orphans, count(*) FILTER (is_stopped) AS stopped
 FROM turns WHERE ingest_id = ? GROUP BY ALL
 """
 

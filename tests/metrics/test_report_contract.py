@@ -36,7 +36,9 @@ def fill(events: EventStore, report: Report) -> None:
     check_facts = {name: name for name in ("filter_name", "filter_version", "layer", "stage", "rule_id")}
     add(
         events,
-        turns=[{"request_id": "r", "conversation_id": "c", "outcome": "pass", **turn_facts}],
+        turns=[
+            {"request_id": "r", "conversation_id": "c", "outcome": "pass", "filters": '["filter_name"]', **turn_facts}
+        ],
         checks=[
             {
                 "request_id": "r",
@@ -85,6 +87,9 @@ def test_an_empty_store_gives_a_document(events: EventStore, report: Report) -> 
         "orphans": 0,
         "rejected": 0,
         "evaluated_share": None,
+        "due": 0,
+        "ran": 0,
+        "ran_share": None,
     }
 
 
@@ -208,5 +213,6 @@ def _mass(rows: pl.DataFrame) -> int:
         "votes",
         "reference_scores",
         "appealed",
+        "due",
     } & set(rows.columns)
     return int(rows.select(pl.sum_horizontal(pl.col(sorted(counted)).sum())).item())

@@ -23,11 +23,12 @@ from service.render import make_inert
 from tests.service.commands import ROOT, SAMPLES, Terminal, run, sample_counts
 
 INGEST = {"files", "read", "stored", "duplicates", "ignored", "rejected", "rejections", "seconds"}
-COVERAGE = {"turns", "checks", "errors", "not_run", "orphans", "rejected", "evaluated_share"}
+COVERAGE = {"turns", "checks", "errors", "not_run", "orphans", "rejected", "evaluated_share", "due", "ran", "ran_share"}
 RATE = {"estimate", "low", "high", "numerator", "denominator", "method"}
 # The contract's rows; a report may hold more.
 ROWS = {
     "triggers": {"evaluated", "triggered", "errors", "not_run", "trigger_rate"},
+    "coverage": {"filter_name", "due", "ran", "missed", "coverage"},
     "errors": {
         *("reviewed", "tp", "fp", "fn", "tn", "agreement", "wrong_block_share", "benign_blocked_rate"),
         *("missed_harm_rate", "precision", "recall", "f1", "average_precision"),
@@ -202,12 +203,16 @@ def test_report__window_and_filters_narrow_it(library: Home) -> None:
 
 def test_status__document_of_the_contract(library: Home) -> None:
     document = run("status", "--json", home=library).document
-    assert list(document) == ["sources", "jobs", "stores"]
+    assert list(document) == ["sources", "filters", "jobs", "stores"]
     for row in document["sources"]:
         assert set(row) == {
-            *("source", "format", "last_event_at", "lag_s", "checks", "errors", "rejected", "evaluated_share")
+            *("source", "format", "last_event_at", "lag_s", "checks", "errors", "rejected", "evaluated_share"),
+            *("last_error", "last_day"),
         }
         assert row["lag_s"] > 0
+        assert row["last_day"] is None or set(row["last_day"]["join_rate"]) >= RATE
+    assert {row["filter_name"] for row in document["filters"]["rows"]} >= {"word-list"}
+    assert all(row["ran"] <= row["due"] for row in document["filters"]["rows"])
     assert {row["source"]: row["checks"] for row in document["sources"]}["llama_guard"] == 28
     assert document["stores"]["events"]["rows"]["turns"] == count_turns(library)
 
