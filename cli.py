@@ -26,6 +26,7 @@ from service.calibration_commands import calibration_app, guidelines_app
 from service.case_commands import cases_app
 from service.change_commands import changes_app
 from service.constitution_commands import constitution_app, stress_app
+from service.erase_commands import erase_data
 from service.export_commands import export_app
 from service.golden_commands import golden_app
 from service.incident_commands import incidents_app
@@ -75,6 +76,7 @@ app.command("token")(print_token)
 app.command("backup")(back_up)
 app.command("restore")(restore)
 app.command("retention")(retain)
+app.command("erase")(erase_data)
 app.command("loop")(close_loop)
 app.command("regress")(check_regressions)
 GROUPS = {

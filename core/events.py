@@ -8,11 +8,13 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 import duckdb
 import ibis
@@ -25,6 +27,7 @@ from core.errors import StoreBusyError, StoreFullError, UnfitValueError
 T = TypeVar("T")
 Connection = duckdb.DuckDBPyConnection
 _SHOWN = 300
+_PATIENCE_S = 10.0
 _NO_ROOM = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
@@ -74,51 +77,66 @@ class EventStore:
             StoreBusyError: Another process has it open.
         """
         self.path = path
+        self._config: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": memory_limit,
+            "threads": threads,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "preserve_insertion_order": False,
+            # A checkpoint after every chunk of a large file would cost a third of its ingest.
+            "checkpoint_threshold": "256MB",
+            "temp_directory": str(path.parent / "tmp"),
+        }
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._connection = self._connect()
+        self._generation = 0
+        self._cursor_lock = threading.RLock()
+        self._cursors: WeakSet[Connection] = WeakSet()
+        self._write_lock = threading.RLock()
+        self._local = threading.local()
+        self._memory = _Memory()
+
+    def _connect(self) -> Connection:
         try:
-            self._connection = duckdb.connect(
-                str(path),
-                config={
-                    "memory_limit": memory_limit,
-                    "threads": threads,
-                    "autoinstall_known_extensions": False,
-                    "autoload_known_extensions": False,
-                    "preserve_insertion_order": False,
-                    # A checkpoint after every chunk of a large file would cost a third of its ingest.
-                    "checkpoint_threshold": "256MB",
-                    "temp_directory": str(path.parent / "tmp"),
-                },
-            )
+            return duckdb.connect(str(self.path), config=self._config)
         except duckdb.IOException as error:
             if "lock" not in str(error).lower():
                 raise
             raise StoreBusyError(
                 "The event store is open in another process",
-                str(path),
+                str(self.path),
                 "Stop that process, or use the server that runs on this home.",
             ) from error
-        self._write_lock = threading.RLock()
-        self._local = threading.local()
-        self._memory = _Memory()
 
     def cursor(self) -> Connection:
-        """This thread's own cursor; made on first use."""
-        cursor: Connection | None = getattr(self._local, "cursor", None)
-        if cursor is None:
-            cursor = self._connection.cursor()
-            self._local.cursor = cursor
+        """This thread's own cursor; made on first use, and anew after the file was written anew."""
+        if getattr(self._local, "generation", None) != self._generation:
+            with self._cursor_lock:
+                self._local.cursor = self._connection.cursor()
+                self._local.backend = None
+                self._local.generation = self._generation
+                self._cursors.add(self._local.cursor)
+        cursor: Connection = self._local.cursor
         return cursor
 
     def read(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> pl.DataFrame:
         """The rows of one query, as a frame."""
+        try:
+            return self._read(sql, parameters)
+        except duckdb.ConnectionException:
+            # Its cursor was closed, for the file to be written anew, between taking and using it.
+            return self._read(sql, parameters)
+
+    def _read(self, sql: str, parameters: Sequence[Any] | dict[str, Any]) -> pl.DataFrame:
         frame: pl.DataFrame = self.cursor().sql(sql, params=parameters or None).pl()
         return frame
 
     def backend(self) -> Backend:
         """An Ibis backend on this thread's cursor."""
-        backend: Backend | None = getattr(self._local, "backend", None)
+        cursor = self.cursor()
+        backend: Backend | None = self._local.backend
         if backend is None:
-            backend = _Backend.from_connection(self.cursor())
+            backend = _Backend.from_connection(cursor)
             backend.memory = self._memory
             self._local.backend = backend
         return backend
@@ -149,6 +167,41 @@ class EventStore:
         with self._writer() as cursor:
             cursor.execute("CHECKPOINT")
 
+    def rebuild(self) -> None:
+        """Writes the file anew, so that nothing is left in it of what was deleted or changed; readers wait for it.
+
+        A file that DuckDB goes on writing keeps old content in free blocks, in blocks that columns share and in statistics.
+
+        Raises:
+            StoreFullError: The disk has no room for the second file; the first one stays.
+        """
+        fresh = self.path.with_name(f"{self.path.name}.rebuilt")
+        name = self.path.stem.replace('"', '""')
+        with self._write_lock, self._cursor_lock:
+            fresh.unlink(missing_ok=True)
+            try:
+                with self._writer() as cursor:
+                    cursor.execute("CHECKPOINT")
+                    cursor.execute("ATTACH '" + str(fresh).replace("'", "''") + "' AS rebuilt")
+                    try:
+                        cursor.execute(f'COPY FROM DATABASE "{name}" TO rebuilt')
+                    finally:
+                        cursor.execute("DETACH rebuilt")
+                # From now on every thread asks for a new cursor, and waits for it at the lock.
+                self._generation += 1
+                try:
+                    # Two handles of one file in one process would share what they hold in memory: all of the old go first.
+                    for one in list(self._cursors):
+                        _close_when_free(one)
+                    self._cursors.clear()
+                    self._memory.clear()
+                    self._connection.close()
+                    fresh.replace(self.path)
+                finally:
+                    self._connection = self._connect()
+            finally:
+                fresh.unlink(missing_ok=True)
+
     @contextmanager
     def _writer(self) -> Iterator[Connection]:
         with self._write_lock:
@@ -175,3 +228,17 @@ class EventStore:
         """Closes the file for every thread."""
         self._memory.clear()
         self._connection.close()
+
+
+def _close_when_free(cursor: Connection) -> None:
+    """Closes another thread's cursor once its query is done; one that takes long is broken off."""
+    started = time.monotonic()
+    while True:
+        try:
+            cursor.close()
+        except duckdb.ResourceInUseException:
+            if time.monotonic() - started > _PATIENCE_S:
+                cursor.interrupt()
+            time.sleep(0.005)
+        else:
+            return

@@ -125,6 +125,7 @@ class CloseReason(GuidedEnum):
     """Why a case needs no verdict here."""
 
     IMPORTED = "imported", "Judged elsewhere", "Imported verdicts settle the turn."
+    ERASED = "erased", "Erased", "The person or conversation that it was about was erased."
 
 
 class AlertState(GuidedEnum):

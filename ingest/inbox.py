@@ -101,14 +101,15 @@ class Inbox:
         return summary
 
     def _list_marks(self) -> Iterator[tuple[Path, _Mark]]:
-        for path in self._list():
+        for path in self.list_files():
             try:
                 status = path.stat()
             except FileNotFoundError:
                 continue
             yield path, (status.st_size, status.st_mtime_ns, status.st_ino)
 
-    def _list(self) -> list[Path]:
+    def list_files(self) -> list[Path]:
+        """The log files, by path."""
         return sorted(
             path
             for path in self.folder.rglob("*")
@@ -156,7 +157,7 @@ def _commit(
     source: str,
     settings: Settings,
 ) -> IngestSummary:
-    head_length, head_hash = _hash_head(path, min(_HEAD_BYTES, chunk.end_offset))
+    head_length, head_hash = hash_head(path, min(_HEAD_BYTES, chunk.end_offset))
 
     position = _Position(
         str(path),
@@ -229,7 +230,8 @@ def _match(path: Path, positions: list[_Position]) -> _Position | None:
     return next(iter(own or longest), None)
 
 
-def _hash_head(path: Path, length: int) -> tuple[int, str]:
+def hash_head(path: Path, length: int) -> tuple[int, str]:
+    """Bytes of a file's head, at most `length` of them, and their hash."""
     head = read_head(path, Compression.NONE)[:length]
     return len(head), _hash(head)
 

@@ -202,7 +202,7 @@ def read_ahead(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
 def _read_text(path: Path, kind: Kind, offset: int, line_no: int, chunk_bytes: int, is_final: bool) -> Iterator[Chunk]:
     is_csv = kind.container is Container.CSV
     header = b""
-    with _open(path, kind.compression) as file:
+    with open_text(path, kind.compression) as file:
         if is_csv:
             header = file.readline()
             if offset == 0:
@@ -286,7 +286,7 @@ def _read_parquet(path: Path, size: int) -> Iterator[Chunk]:
 
 
 def _read_document(path: Path, kind: Kind) -> bytes:
-    with _open(path, kind.compression) as file:
+    with open_text(path, kind.compression) as file:
         data, fault = _read(file, MAX_DOCUMENT_BYTES + 1)
     if fault:
         raise FormatError("The file is cut off", f"{path.name}: {fault}")
@@ -304,11 +304,12 @@ def _sample_array(path: Path, kind: Kind) -> Records:
 
 def read_head(path: Path, compression: Compression) -> bytes:
     """The first bytes of the file's text; of the file itself, if `compression` is said to be none."""
-    with _open(path, compression) as file:
+    with open_text(path, compression) as file:
         return _read(file, _HEAD_BYTES)[0]
 
 
-def _open(path: Path, compression: Compression) -> IO[bytes]:
+def open_text(path: Path, compression: Compression) -> IO[bytes]:
+    """The file's text, unpacked while it is read."""
     file = path.open("rb")
     if compression is Compression.GZIP:
         return open_gzip(file)
