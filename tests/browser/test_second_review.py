@@ -100,7 +100,7 @@ def _read(page: Page) -> dict[str, str]:
     settle_drawing(page)
     texts = {name: page.locator(f".st-key-triage_{name}").inner_text() for name in PARTS}
     return {
-        name: re.sub(r"\d\d:\d\d(:\d\d)?|\d+ (s|min)\b|\d+ other cases|Saved as[^\n]*", "", text)
+        name: re.sub(r"\d\d:\d\d(:\d\d)?|\d+ (s|min)\b|\d+ other cases?|Saved as[^\n]*", "", text)
         for name, text in texts.items()
     }
 

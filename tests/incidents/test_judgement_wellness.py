@@ -187,6 +187,6 @@ def test_the_pool_is_told_in_aggregate_only(house: House) -> None:
     assert read_own(house.records, actor=ANA) == Declaration()
     shares = [(share.attribute, share.value, share.people) for share in summarise_pool(house.records, actor=LEA)]
     assert shares == [("expertise", "medicine", 5), ("languages", "en", 5)], "four who know Welsh are too few to tell"
-    assert group_reviewers(house.records, "languages").keys() == {"en"}
+    assert [value for value, _ in group_reviewers(house.records, "languages")] == ["en"]
     with pytest.raises(UsageError):
         declare(house.records, Declaration(regions=("x" * 41,)), actor=ANA, at=T0)

@@ -84,7 +84,10 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
             | {"triggered": True, "decision": "block", "enforced": True, "content": "a word", "category": "hate"}
             for n in range(9)
         ]
-        turns = [{"ts": "2026-03-02T09:00:00Z", "request_id": f"t{n}", "prompt": f"words {n}"} for n in range(9)]
+        turns = [
+            {"ts": "2026-03-02T09:00:00Z", "request_id": f"t{n}", "prompt": f"words {n}", "user_id": f"u{n}"}
+            for n in range(9)
+        ]
         for name, records in (("turns", turns), ("checks", [*checks, {"ts": "never"}])):
             run("ingest", found.write(f"{name}.jsonl", *records), home=home)
         open_cases(home.records, home.events, settings=home.settings, actor=SYSTEM)
@@ -175,6 +178,7 @@ STEPS: list[tuple[Words, Callable[[Desk], Words], str]] = [
         lambda _: ("money", str(ROOT / "sample_rankings" / "answers.jsonl")),
         "ranking.cast",
     ),
+    (("erase",), lambda _: ("--user", "u8"), "erase"),
     (("retention",), lambda _: (), "retention"),
     (("backup",), lambda desk: (str(desk.folder / "backup"),), "backup"),
 ]
