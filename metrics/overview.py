@@ -77,8 +77,9 @@ def compute_overview(events: EventStore, query: Query) -> Overview:
     rate_before = None if before is None else _trigger_rate(backend, before)
     escalation = escalations.compute(backend, now).row(0, named=True)
     judged = errors.compute(backend, _enforced(now)).row(0, named=True)
+    ended = outcomes.compute(backend, now)
     return Overview(
-        turns=_count_turns(backend, now),
+        turns=int(ended["turns"].sum()),
         turns_before=None if before is None else _count_turns(backend, before),
         trigger_rate=rate,
         trigger_rate_before=rate_before,
@@ -91,7 +92,7 @@ def compute_overview(events: EventStore, query: Query) -> Overview:
         if before is None
         else escalations.compute(backend, before).row(0, named=True)["escalated"],
         escalation_rate=escalation["escalation_rate"],
-        outcomes=outcomes.compute(backend, now),
+        outcomes=ended,
         coverage=compute_coverage(backend, now),
     )
 
