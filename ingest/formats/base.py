@@ -108,6 +108,9 @@ def nested_paths(structure: Structure) -> list[tuple[str, ...]]:
     return paths
 
 
+_PLAUSIBLE = "BETWEEN TIMESTAMP '1990-01-01' AND TIMESTAMP '2100-01-01'"
+
+
 def text(field: str) -> str:
     """A text field; empty counts as not logged."""
     return f"nullif({field}, '')"
@@ -124,6 +127,11 @@ def timestamp(field: str) -> str:
         f"coalesce(CAST(try_cast({field} AS TIMESTAMPTZ) AS TIMESTAMP), "
         f"CASE WHEN isfinite({number}) THEN TRY(make_timestamp(CAST({micros} AS BIGINT))) END)"
     )
+
+
+def plausible(time: str) -> str:
+    """A time that a log can hold, else null: those of nested records are refused by no rule."""
+    return f"CASE WHEN {time} {_PLAUSIBLE} THEN {time} END"
 
 
 def number(field: str) -> str:
@@ -164,8 +172,7 @@ def valid_time(field: str) -> Rule:
     return Rule(
         field,
         "invalid_time",
-        f"nullif(r.{field}, '') IS NOT NULL AND "
-        f"coalesce({value} NOT BETWEEN TIMESTAMP '1990-01-01' AND TIMESTAMP '2100-01-01', true)",
+        f"nullif(r.{field}, '') IS NOT NULL AND coalesce({value} NOT {_PLAUSIBLE}, true)",
         "Use ISO 8601 with an offset, or an epoch in s, ms, us or ns, between 1990 and 2100.",
     )
 
@@ -238,7 +245,7 @@ def envelope_time(*fallbacks: str) -> str:
     """The envelope's time, else the first of `fallbacks` that the record has, else that of the file."""
     fields = [f"nullif(r.{name}, '')" for name in ENVELOPE_TIMES] + [f"nullif({field}, '')" for field in fallbacks]
     own = timestamp(f"coalesce({', '.join(fields)})")
-    return f"coalesce({own}, {FILE_TIME})"
+    return f"coalesce({plausible(own)}, {FILE_TIME})"
 
 
 def envelope_rules(*fallbacks: str, remedy: str) -> tuple[Rule, ...]:

@@ -17,6 +17,7 @@ from ingest.formats.base import (
     message_list,
     number,
     parts_text,
+    plausible,
     required,
     select_checks,
     select_turns,
@@ -112,7 +113,7 @@ class LiteLLMStandardLogging:
             f"({judged})",
             **facts
             | {
-                "ts": f"coalesce({timestamp(json_value('g', '$.start_time'))}, {timestamp('r.startTime')})",
+                "ts": f"coalesce({plausible(timestamp(json_value('g', '$.start_time')))}, {timestamp('r.startTime')})",
                 "item": "item",
                 "taxonomy": "'litellm'",
                 "native_id": "r.id",

@@ -21,6 +21,7 @@ from ingest.formats.base import (
     message_list,
     number,
     one_of,
+    plausible,
     select_checks,
     select_turns,
     text,
@@ -115,12 +116,12 @@ class NemoGuardrails:
              SELECT line_no, r, extra, 0, NULL, {text("r.rail")}, coalesce(lower({text("r.stage")}), 'input'),
                 lower(r.status) <> 'passed', lower(r.status) = 'modified', false
              FROM accepted WHERE r.log IS NULL AND lower(r.status) IN {_RESULTS!r})"""
-        started = timestamp(f"coalesce({json_value('a', '$.started_at')}, {json_value('a', '$.finished_at')})")
+        moment = f"coalesce({json_value('a', '$.started_at')}, {json_value('a', '$.finished_at')})"
         checks = select_checks(
             rails,
             **facts
             | {
-                "ts": f"coalesce({started}, {facts['ts']})",
+                "ts": f"coalesce({plausible(timestamp(moment))}, {facts['ts']})",
                 "latency_ms": f"{number(json_value('a', '$.duration'))} * 1000",
             },
             item="item",

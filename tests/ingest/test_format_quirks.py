@@ -74,6 +74,14 @@ def test_nemo__stop_decides_and_not_what_the_action_returned(events: EventStore,
     assert events.read("SELECT outcome, response, final_text FROM turns").row(0) == ("refusal", None, "No.")
 
 
+def test_nemo__a_rail_of_an_impossible_time_takes_its_records(events: EventStore, settings: Settings) -> None:
+    """It made a turn of its own, and after the year 9999, which Python's clock does not know, it broke the whole batch."""
+    rail = {"type": "input", "started_at": 2e16, "name": "jailbreak", "stop": True}
+    load(events, settings, "nemo_guardrails", {"timestamp": TS, "response": "No.", "log": {"activated_rails": [rail]}})
+    assert events.read("SELECT ts FROM checks").item() == events.read("SELECT ts FROM turns").item()
+    assert events.read("SELECT ts BETWEEN '1990-01-01' AND '2100-01-01' FROM checks").item()
+
+
 def test_waf__counting_rule_is_a_hit_and_leaves_the_rate_alone(events: EventStore, settings: Settings) -> None:
     base = {"timestamp": 1772442845120, "webaclId": "arn:x/webacl/edge/1", "terminatingRuleId": "Default_Action"}
     for number in range(10):

@@ -130,7 +130,7 @@ def test_failures_come_back_as_they_are(server: Server, tmp_path: Path) -> None:
     status, out, err = weir(server, "report", "nosuch")
     assert (status, out) == (2, b"")
     assert err.count(b"\n") == 1
-    assert b"triggers, errors" in err
+    assert b"triggers, coverage" in err
     status, out, err = weir(server, "ingest", "nowhere.jsonl", folder=tmp_path)
     assert (status, out) == (1, b"")
     assert b"nowhere.jsonl" in err
