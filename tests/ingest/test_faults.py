@@ -154,7 +154,7 @@ class _Clock:
 
 class _Set(datetime):
     @classmethod
-    def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
+    def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]  # the stub returns Self
         """The time that the clock shows."""
         return datetime.now(tz) + _Clock.ahead
 
