@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import random
 from datetime import datetime
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -22,14 +24,37 @@ PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload([ingest_inbox.__module__])
 
 
+class PowerCut:
+    """Kills workers at random moments of their work, whose length on this machine it learns from those that were done before.
+
+    Args:
+        seed: Of the moments.
+        longest_s: The latest moment at first, in seconds.
+    """
+
+    def __init__(self, seed: int, *, longest_s: float) -> None:
+        self._chance = random.Random(seed)
+        self._longest_s = longest_s
+        self.interrupted = 0
+
+    def strike(self, worker: BaseProcess, progress: Connection) -> None:
+        """Waits a moment, unless the worker says before that it is done, and kills it."""
+        if progress.poll(self._chance.uniform(0.0, self._longest_s)):
+            self._longest_s /= 2
+        else:
+            self._longest_s *= 1.3
+            self.interrupted += 1
+        worker.kill()
+        worker.join()
+
+
 def test_kill_at_random_points__same_store_as_an_undisturbed_one(tmp_path: Path) -> None:
-    chance = random.Random(7)
+    cut = PowerCut(7, longest_s=0.25)
     home = tmp_path / "home"
     inbox = home / "inbox"
     inbox.mkdir(parents=True)
     records, turns = 0, 0
     checks_log, turns_log = inbox / "checks.jsonl", inbox / "turns.jsonl"
-    interrupted = 0
     for round_number in range(ROUNDS):
         with checks_log.open("ab") as file:
             file.write(to_jsonl([make_check(records + number, content="x" * 500) for number in range(400)]))
@@ -46,10 +71,8 @@ def test_kill_at_random_points__same_store_as_an_undisturbed_one(tmp_path: Path)
         checks, evaluated, known, counted = progress.recv()
         assert (checks, known) == (evaluated, counted)
         assert checks <= records - 400
-        interrupted += not progress.poll(chance.uniform(0.0, 0.25))
-        worker.kill()
-        worker.join()
-    assert interrupted > ROUNDS / 5
+        cut.strike(worker, progress)
+    assert cut.interrupted > ROUNDS / 5
 
     settings = Settings().model_copy(update={"home": home})
     survivor = EventStore(settings.events_path)
@@ -65,10 +88,9 @@ def test_kill_at_random_points__same_store_as_an_undisturbed_one(tmp_path: Path)
 
 
 def test_kill_during_compaction__every_sum_stays(tmp_path: Path) -> None:
-    chance = random.Random(11)
+    cut = PowerCut(11, longest_s=0.05)
     home = tmp_path / "home"
     (home / "inbox").mkdir(parents=True)
-    interrupted = 0
     for number in range(ROUNDS):
         progress, other_end = PROCESSES.Pipe()
         worker = PROCESSES.Process(target=compact, args=(home, number, other_end), daemon=True)
@@ -76,10 +98,8 @@ def test_kill_during_compaction__every_sum_stays(tmp_path: Path) -> None:
         other_end.close()
         stored = (number + 1) * LIVE_ROWS
         assert progress.recv() == (stored, stored, stored // 2, stored // 2)
-        interrupted += not progress.poll(chance.uniform(0.0, 0.05))
-        worker.kill()
-        worker.join()
-    assert interrupted > ROUNDS / 5
+        cut.strike(worker, progress)
+    assert cut.interrupted > ROUNDS / 5
     survivor = EventStore(home / "events.duckdb")
     stored = ROUNDS * LIVE_ROWS
     assert count_rows(survivor) == (stored, stored, stored // 2, stored // 2)
@@ -87,10 +107,9 @@ def test_kill_during_compaction__every_sum_stays(tmp_path: Path) -> None:
 
 
 def test_kill_during_retention__a_day_goes_whole_and_its_figures_stay(tmp_path: Path) -> None:
-    chance = random.Random(17)
+    cut = PowerCut(17, longest_s=0.05)
     home = tmp_path / "home"
     home.mkdir()
-    interrupted = 0
     for number in range(ROUNDS):
         progress, other_end = PROCESSES.Pipe()
         worker = PROCESSES.Process(target=retain, args=(home, number, other_end), daemon=True)
@@ -100,10 +119,8 @@ def test_kill_during_retention__a_day_goes_whole_and_its_figures_stay(tmp_path: 
         assert (evaluated, counted) == (number * LIVE_ROWS, number * LIVE_ROWS // 2)
         assert (checks % LIVE_ROWS, turns) == (0, checks // 2)
         assert progress.recv() == "stored"
-        interrupted += not progress.poll(chance.uniform(0.0, 0.05))
-        worker.kill()
-        worker.join()
-    assert interrupted > ROUNDS / 5
+        cut.strike(worker, progress)
+    assert cut.interrupted > ROUNDS / 5
     survivor = EventStore(home / "events.duckdb")
     let_age(survivor, home_settings(home), at=datetime(2027, 1, 1))
     assert count_rows(survivor) == (0, ROUNDS * LIVE_ROWS, 0, ROUNDS * LIVE_ROWS // 2)
