@@ -158,15 +158,16 @@ def _commit(
     settings: Settings,
 ) -> IngestSummary:
     head_length, head_hash = hash_head(path, min(_HEAD_BYTES, chunk.end_offset))
-
+    # What cannot be read on from a place in the middle is read from its start until all of it was stored.
+    is_complete = not kind.can_grow and chunk.is_last and not chunk.fault
     position = _Position(
         str(path),
         log_format.key,
-        0 if chunk.fault else chunk.end_offset,
+        chunk.end_offset if is_complete or kind.can_grow else 0,
         chunk.end_line,
         head_length,
         head_hash,
-        is_complete=not kind.can_grow and not chunk.fault,
+        is_complete=is_complete,
     )
     error = f"The file is cut off: {chunk.fault}" if chunk.fault else None
     return store_batch(

@@ -26,7 +26,7 @@ from ingest.sources.lines import (
     split_lines,
     too_long,
 )
-from ingest.sources.packed import get_fault, open_gzip, open_zstd
+from ingest.sources.packed import get_fault, open_gzip, open_zstd, tell_packed
 
 MAX_LINE_BYTES = 64 << 20
 MAX_DOCUMENT_BYTES = 1 << 30
@@ -77,10 +77,11 @@ class Chunk:
 
     Attributes:
         records: The records.
-        end_offset: Byte at which the next chunk starts; the file's size for what cannot grow.
+        end_offset: Bytes of the file read so far; where the next chunk starts in what can grow.
         end_line: Lines read so far.
         fault: Why the file ended early, e.g. a truncated gzip stream; "" when it did not.
         digest: SHA-256 of a chunk of text worth recognising, else "".
+        is_last: Whether the file ends with it: what cannot grow is done with only then.
     """
 
     records: Records
@@ -88,6 +89,7 @@ class Chunk:
     end_line: int
     fault: str = ""
     digest: str = ""
+    is_last: bool = True
 
 
 def sniff_kind(path: Path) -> Kind | None:
@@ -228,11 +230,8 @@ def _read_text(path: Path, kind: Kind, offset: int, line_no: int, chunk_bytes: i
             if skipped and body:
                 end = body.find(b"\n") + 1 or len(body)
                 offset, line_no, body = offset + end, line_no + 1, body[end:]
-                yield Chunk(
-                    Records(json_lines([], []), too_long(line_no, skipped), 1),
-                    offset if kind.can_grow else path.stat().st_size,
-                    line_no,
-                )
+                skip = Records(json_lines([], []), too_long(line_no, skipped), 1)
+                yield Chunk(skip, offset if kind.can_grow else tell_packed(file), line_no, is_last=False)
                 skipped = b""
             if body:
                 first_line = line_no + 1
@@ -244,7 +243,8 @@ def _read_text(path: Path, kind: Kind, offset: int, line_no: int, chunk_bytes: i
                 offset += len(body)
                 line_no += records.line_count
                 digest = hashlib.sha256(header + body).hexdigest() if len(body) >= _RECOGNISED_BYTES else ""
-                yield Chunk(records, offset if kind.can_grow else path.stat().st_size, line_no, fault, digest)
+                end = offset if kind.can_grow else path.stat().st_size if is_end else tell_packed(file)
+                yield Chunk(records, end, line_no, fault, digest, is_last=is_end)
             if len(carry) > MAX_LINE_BYTES:
                 skipped, offset, carry = skipped or carry[:1000], offset + len(carry), b""
             if is_end:
@@ -280,7 +280,8 @@ def _read_parquet(path: Path, size: int) -> Iterator[Chunk]:
             frame = cast(pl.DataFrame, pl.from_arrow(batch))
             records = frame_records(frame, first_line=row + 1)
             row += records.line_count
-            yield Chunk(records, size, row)
+            is_last = row >= file.metadata.num_rows
+            yield Chunk(records, size * row // file.metadata.num_rows, row, is_last=is_last)
     except (OSError, ValueError) as error:
         raise FormatError("Not a readable Parquet file", f"{path.name}: {error}", "The file may be cut off.") from error
 

@@ -35,6 +35,10 @@ class PackedFile(io.RawIOBase):
         self._ready = b""
         self.fault = ""
 
+    def tell_packed(self) -> int:
+        """Bytes of the packed file that were read."""
+        return self._packed.tell()
+
     def readable(self) -> bool:
         """Always."""
         return True
@@ -83,3 +87,9 @@ def get_fault(file: IO[bytes]) -> str:
     """Why a file ended early; "" when it did not."""
     raw = getattr(file, "raw", None)
     return raw.fault if isinstance(raw, PackedFile) else ""
+
+
+def tell_packed(file: IO[bytes]) -> int:
+    """Bytes of the packed file that were read to unpack what was."""
+    raw = getattr(file, "raw", None)
+    return raw.tell_packed() if isinstance(raw, PackedFile) else file.tell()

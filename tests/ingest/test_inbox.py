@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pytest
 import zstandard
 from hypothesis import HealthCheck, given
@@ -15,10 +18,15 @@ from hypothesis import strategies as st
 
 from core.events import EventStore
 from core.settings import Settings
+from core.settings_ingest import IngestSettings
+from ingest import inbox as inbox_module
+from ingest.batch import IngestSummary
 from ingest.files import ingest_paths
 from ingest.formats.hh_rlhf import HhRlhf
 from ingest.inbox import Inbox
 from ingest.quarantine import retry_rejects
+from ingest.salvage import store_batch
+from ingest.sources import files
 from tests.ingest.logs import make_check, make_rated, make_turn, read_store, to_jsonl
 from tests.soak import repeats
 
@@ -165,6 +173,58 @@ def test_truncated_file__whole_records_kept_and_rest_taken_later(
     inbox.ingest_new(events, settings=settings)
     assert events.read("SELECT count(*) FROM checks").item() == 3000
     assert events.read("SELECT error FROM checkpoints").item() is None
+
+
+def to_parquet(text: bytes) -> bytes:
+    """JSON lines as a Parquet file."""
+    target = io.BytesIO()
+    pl.read_ndjson(text).write_parquet(target)
+    return target.getvalue()
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress, to_parquet])
+def test_packed_file_left_half_way__read_to_its_end_by_the_next_call(
+    pack: Callable[[bytes], bytes], events: EventStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_PARQUET_ROWS", 400)
+    settings = settings.model_copy(update={"ingest": IngestSettings(chunk_mb=1)})
+    write(
+        settings.inbox / "a.packed", pack(to_jsonl([make_check(number, content="x" * 2000) for number in range(1200)]))
+    )
+    calls = iter(range(9))
+
+    def store_first_only(*arguments: Any, **options: Any) -> IngestSummary:
+        if next(calls) > 0:
+            raise OSError("the server was killed")
+        return store_batch(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(inbox_module, "store_batch", store_first_only)
+        with pytest.raises(OSError, match="killed"):
+            Inbox(settings.inbox).ingest_new(events, settings=settings)
+    assert 0 < events.read("SELECT count(*) FROM checks").item() < 1200
+    Inbox(settings.inbox).ingest_new(events, settings=settings)
+    assert events.read("SELECT count(*) FROM checks").item() == 1200
+    assert Inbox(settings.inbox).ingest_new(events, settings=settings).read == 0
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress, to_parquet])
+def test_progress__rises_to_the_whole_with_what_was_read(
+    pack: Callable[[bytes], bytes],
+    events: EventStore,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(files, "_PARQUET_ROWS", 400)
+    settings = settings.model_copy(update={"ingest": IngestSettings(chunk_mb=1)})
+    path, seen = tmp_path / "a.packed", []
+    write(path, pack(to_jsonl([make_check(number, content=os.urandom(1000).hex()) for number in range(1200)])))
+    ingest_paths(events, [path], settings=settings, on_progress=lambda *step: seen.append(step[1:]))
+    shares = [done / size for done, size in seen]
+    assert shares == sorted(shares)
+    assert 0.2 < shares[0] < 0.8
+    assert shares[-1] == 1
 
 
 def test_unknown_file__noted_and_others_go_on(events: EventStore, settings: Settings) -> None:
