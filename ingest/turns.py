@@ -1,10 +1,13 @@
 """One turn is one row, whatever logs mention it, in whatever order.
 
 A model log's facts outrank those that checks carry along; among equals the first to arrive stays, so that a replay
-changes nothing. A turn's logs lie within `JOIN_WINDOW` of each other by event time; that bounds the search for it.
+changes nothing. A turn's logs lie within `JOIN_WINDOW` of each other by event time; that bounds the search for it. What
+lies further apart (an id that was given out again, a damaged time) is another turn, in one batch as in several.
 """
 
 from __future__ import annotations
+
+from datetime import datetime
 
 from core.events import Connection
 from ingest.schema import TURNS
@@ -61,7 +64,7 @@ def add_turns_of_checks(connection: Connection, *, ingest_id: int, source: str) 
 
 
 def _gather(connection: Connection, table: str, facts: list[str] | tuple[str, ...], *, is_logged: bool) -> None:
-    """Fills `new_turns`: one row per request, each fact the first that is not null."""
+    """Fills `new_turns`: one row per turn, each fact the first that is not null."""
     first = ", ".join(f"arg_min({name}, line_no) AS {name}" for name in facts)
     rest = "".join(
         f", CAST(NULL AS {column.type}) AS {column.name}"
@@ -70,30 +73,60 @@ def _gather(connection: Connection, table: str, facts: list[str] | tuple[str, ..
     )
     moment = "arg_min(ts, line_no)" if is_logged else "min(ts)"
     ran, stopped = ("'[]'", "false") if is_logged else (_RAN, _STOPPED)
-    connection.execute(f"""
-        CREATE OR REPLACE TEMP TABLE new_turns AS
+    gathered = f"""
         SELECT request_id, {moment} AS ts, {first}{rest}, {str(is_logged).lower()} AS is_logged,
-            {ran} AS filters, {stopped} AS is_stopped
-        FROM {table} GROUP BY request_id""")
+            {ran} AS filters, {stopped} AS is_stopped, max(ts) - min(ts) > {JOIN_WINDOW} AS is_apart"""
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE new_turns AS {gathered} FROM {table} GROUP BY request_id")
+    if not connection.execute("SELECT coalesce(bool_or(is_apart), false) FROM new_turns").fetchall()[0][0]:
+        return
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE apart AS
+        SELECT *, count(*) FILTER (is_start) OVER (PARTITION BY request_id ORDER BY ts) AS part FROM (
+            SELECT *, coalesce(ts - lag(ts) OVER (PARTITION BY request_id ORDER BY ts) > {JOIN_WINDOW}, true) AS is_start
+            FROM {table} SEMI JOIN (SELECT request_id FROM new_turns WHERE is_apart) USING (request_id))""")
+    connection.execute("DELETE FROM new_turns WHERE is_apart")
+    connection.execute(f"INSERT INTO new_turns {gathered} FROM apart GROUP BY request_id, part")
 
 
-def _merge(connection: Connection, *, ingest_id: int, source: str) -> int:
-    compared = ", ".join(["request_id", "ts", *_FACTS, "is_logged", "filters", "is_stopped"])
+def _find_known(connection: Connection) -> tuple[datetime, datetime] | None:
+    """Fills `known_turns`: for each of `new_turns` the one stored row that it tells of, if any; no row twice.
+
+    Returns:
+        The span of their times; None if there are none.
+    """
     # As constants, not as subqueries: only then does the scan skip what lies outside.
     span = connection.execute(
         f"SELECT min(ts) - {JOIN_WINDOW} AS start, max(ts) + {JOIN_WINDOW} AS stop FROM new_turns"
     ).fetchall()[0]
     connection.execute(
-        """
+        f"""
         CREATE OR REPLACE TEMP TABLE known_turns AS
-        SELECT o.* FROM turns o SEMI JOIN new_turns n USING (request_id) WHERE o.ts BETWEEN ? AND ?""",
+        SELECT o.*, o.rowid AS row_id, n.rowid AS new_id, n.ts AS new_ts FROM turns o JOIN new_turns n
+            ON o.request_id = n.request_id AND o.ts BETWEEN n.ts - {JOIN_WINDOW} AND n.ts + {JOIN_WINDOW}
+        WHERE o.ts BETWEEN ? AND ?""",
         span,
     )
-    has_known = connection.execute("SELECT count(*) > 0 FROM known_turns").fetchall()[0][0]
+    found, rows, turns, start, stop = connection.execute(
+        "SELECT count(*), count(DISTINCT row_id), count(DISTINCT new_id), min(ts), max(ts) FROM known_turns"
+    ).fetchall()[0]
+    if found > min(rows, turns):
+        # Times that lie more than the window apart can both lie within it of a third: the nearest wins.
+        for key in ("new_id", "row_id"):
+            connection.execute(f"""
+                DELETE FROM known_turns WHERE rowid IN (
+                    SELECT rowid FROM known_turns QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY
+                        abs(epoch_us(ts) - epoch_us(new_ts)), is_logged DESC, ts, row_id, new_ts) > 1)""")
+    return (start, stop) if found else None
+
+
+def _merge(connection: Connection, *, ingest_id: int, source: str) -> int:
+    compared = ", ".join(["request_id", "ts", *_FACTS, "is_logged", "filters", "is_stopped"])
+    span = _find_known(connection)
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE changed_turns AS
-        SELECT {compared}, false AS is_known FROM new_turns ANTI JOIN known_turns USING (request_id)""")
-    if has_known:
+        SELECT {compared}, CAST(NULL AS BIGINT) AS row_id FROM new_turns n
+        ANTI JOIN known_turns k ON k.new_id = n.rowid""")
+    if span:
         _complete(connection, compared)
     connection.execute("""
         INSERT INTO turn_rollup BY NAME
@@ -105,22 +138,20 @@ def _merge(connection: Connection, *, ingest_id: int, source: str) -> int:
             UNION ALL
             SELECT date_trunc('minute', ts), outcome, model, app, language, filters, -1, -CAST(NOT is_logged AS INTEGER),
                 -CAST(coalesce(is_stopped, false) AS INTEGER)
-            FROM known_turns SEMI JOIN changed_turns USING (request_id))
+            FROM known_turns SEMI JOIN changed_turns USING (row_id))
         GROUP BY ALL HAVING sum(turns) <> 0 OR sum(orphans) <> 0 OR sum(stopped) <> 0 ORDER BY minute""")
-    if has_known:
+    if span:
         updates = ", ".join(f"{name} = c.{name}" for name in ["ts", *_FACTS, "is_logged", "filters", "is_stopped"])
         connection.execute(
             f"""
             UPDATE turns SET {updates}, ingest_id = $ingest,
                 source = CASE WHEN c.is_logged AND NOT turns.is_logged THEN $source ELSE turns.source END
-            FROM changed_turns c
-            WHERE c.is_known AND turns.request_id = c.request_id
-              AND turns.ts BETWEEN $start AND $stop""",
+            FROM changed_turns c WHERE turns.rowid = c.row_id AND turns.ts BETWEEN $start AND $stop""",
             {"ingest": ingest_id, "start": span[0], "stop": span[1], "source": source},
         )
     connection.execute(
         f"INSERT INTO turns ({compared}, source, ingest_id) "
-        f"SELECT {compared}, $source, $ingest FROM changed_turns WHERE NOT is_known ORDER BY ts",
+        f"SELECT {compared}, $source, $ingest FROM changed_turns WHERE row_id IS NULL ORDER BY ts",
         {"source": source, "ingest": ingest_id},
     )
     count: int = connection.execute("SELECT count(*) FROM changed_turns").fetchall()[0][0]
@@ -139,10 +170,10 @@ def _complete(connection: Connection, compared: str) -> None:
     )
     connection.execute(f"""
         INSERT INTO changed_turns
-        SELECT {compared}, true FROM (
-            SELECT n.request_id,
+        SELECT {compared}, row_id FROM (
+            SELECT o.row_id, n.request_id,
                 CASE WHEN o.is_logged THEN o.ts WHEN n.is_logged THEN n.ts ELSE least(o.ts, n.ts) END AS ts,
                 {merged}, o.is_logged OR n.is_logged AS is_logged, {_UNION} AS filters,
                 o.is_stopped OR n.is_stopped AS is_stopped
-            FROM new_turns n JOIN known_turns o USING (request_id))
-        EXCEPT SELECT {compared}, true FROM known_turns""")
+            FROM new_turns n JOIN known_turns o ON o.new_id = n.rowid)
+        EXCEPT SELECT {compared}, row_id FROM known_turns""")
