@@ -18,6 +18,12 @@ from ingest.formats.base import (
     valid_time,
 )
 
+# The attributes that a record tells of, some of them twice.
+_NAMES = (
+    "list_concat(coalesce(json_keys(r.request.requestedAttributes), []), "
+    "coalesce(json_keys(r.response.attributeScores), []))"
+)
+
 
 class Perspective:
     """See the module's docstring."""
@@ -68,6 +74,13 @@ class Perspective:
             "r.response.attributeScores IS NOT NULL AND json_type(r.response.attributeScores) <> 'OBJECT'",
             "attributeScores is an object from attribute to scores.",
         ),
+        # Below the threshold asked for, an answer holds no score: only the request tells what was judged.
+        Rule(
+            "request.requestedAttributes",
+            "missing_field",
+            f"len({_NAMES}) = 0",
+            "Neither the request nor the answer names an attribute: log the request with its requestedAttributes.",
+        ),
     )
 
     def sniff(self, record: Mapping[str, Any]) -> float:
@@ -89,9 +102,7 @@ class Perspective:
         # TOXICITY@6 pins a version; an unpinned attribute has none.
         checks = f"""
             WITH asked AS (
-                SELECT line_no, r, extra, list_sort(list_distinct(list_concat(
-                    coalesce(json_keys(r.request.requestedAttributes), []),
-                    coalesce(json_keys(r.response.attributeScores), [])))) AS names,
+                SELECT line_no, r, extra, list_sort(list_distinct({_NAMES})) AS names,
                     TRY(CAST(r.response.attributeScores AS MAP(VARCHAR, JSON))) AS answers,
                     TRY(CAST(r.request.requestedAttributes AS MAP(VARCHAR, JSON))) AS requests
                 FROM accepted),

@@ -229,6 +229,23 @@ def test_perspective__threshold_decides_and_changing_it_doubles_nothing(events: 
     assert (again.checks, again.duplicates) == (0, 1)
 
 
+@pytest.mark.parametrize("asked", [{}, {"requestedAttributes": "TOXICITY"}, {"requestedAttributes": {}}])
+@pytest.mark.parametrize("response", [{"attributeScores": {}}, {"error": {"code": 400}}])
+def test_perspective__an_answer_that_names_no_attribute_is_rejected(
+    asked: dict[str, Any], response: dict[str, Any], events: EventStore, settings: Settings
+) -> None:
+    told = {"TOXICITY": {"scoreThreshold": 0.5}}
+    records = [
+        {"timestamp": "2026-01-08T12:00:00Z", "request": {"comment": {"text": "hm"}, **request}, "response": response}
+        for request in (asked, {"requestedAttributes": told})
+    ]
+    summary = load_records(events, "perspective", records, source="t", settings=settings)
+    assert (summary.checks, summary.ignored, summary.rejections) == (1, 0, {"missing_field": 1})
+    field, detail = events.read("SELECT field, detail FROM quarantine").row(0)
+    assert field == "request.requestedAttributes"
+    assert "hm" not in detail
+
+
 def test_array_on_one_line__only_the_bad_element_is_rejected(
     events: EventStore, settings: Settings, tmp_path: Path
 ) -> None:
