@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TRL := .venv-trl
+PHOENIX := .venv-phoenix
 TORCH := torch==2.13.0
 WEIR_HOME ?= .weir
 PORT ?= 8501
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check soak format lock benchmark trl screenshots clean
+.PHONY: help setup run test check soak format lock benchmark phoenix trl screenshots clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -49,6 +50,7 @@ lock: setup ## pin the dependencies of pyproject.toml anew
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-header --quiet -o requirements.lock
 	$(BIN)/uv pip compile --group trl --universal --python-version 3.11 --generate-hashes --no-header --quiet \
 		--no-emit-package torch --no-emit-package sympy --no-emit-package mpmath --no-emit-package networkx --no-emit-package setuptools -o requirements-trl.lock
+	$(BIN)/uv pip compile --group phoenix --universal --python-version 3.11 --generate-hashes --no-header --quiet -o requirements-phoenix.lock
 
 benchmark: setup ## ingest against DuckDB's bare reader, and the Overview's queries at 1 and 10 million checks
 	$(BIN)/python -m benchmarks.ingest
@@ -56,6 +58,14 @@ benchmark: setup ## ingest against DuckDB's bare reader, and the Overview's quer
 	$(BIN)/python -m benchmarks.intake
 	$(BIN)/python -m benchmarks.live
 	$(BIN)/python -m benchmarks.triage
+
+phoenix: setup $(PHOENIX)/.installed ## the intake beside Arize Phoenix, with the same spans
+	$(BIN)/python -m benchmarks.phoenix $(PHOENIX)/bin/phoenix
+
+$(PHOENIX)/.installed: requirements-phoenix.lock
+	test -x $(PHOENIX)/bin/python || $(PYTHON) -m venv $(PHOENIX)
+	$(PHOENIX)/bin/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements-phoenix.lock
+	touch $@
 
 trl: setup $(TRL)/.installed ## train a few steps on every TRL set with TRL's own trainers
 	$(BIN)/python -m benchmarks.trl_sets build/trl
@@ -71,4 +81,4 @@ screenshots: setup ## photograph every page, light and dark, into docs/screensho
 	$(BIN)/python -m tests.browser.screenshots docs/screenshots
 
 clean: ## remove .venv and caches; the home stays
-	rm -rf $(VENV) $(TRL) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
+	rm -rf $(VENV) $(TRL) $(PHOENIX) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info

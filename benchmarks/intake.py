@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,38 +18,16 @@ from pathlib import Path
 import httpx
 
 from benchmarks.ingest import write_log
-
-ROOT = Path(__file__).parents[1]
-START_S = 90
+from benchmarks.serving import environment_without, free_port, run_server, weir_command
 
 
 @contextmanager
 def serve(home: Path) -> Iterator[str]:
     """The address of a server on `home`, with nothing else to do."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("WEIR_")}
-    command = [sys.executable, "-c", "import cli; cli.main()", "serve", "--port", str(port), "--home", str(home)]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + START_S
-        while not _is_up(address):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError("The server did not start.")
-            time.sleep(0.2)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
-def _is_up(address: str) -> bool:
-    try:
-        return httpx.get(f"{address}/healthz", timeout=5).status_code == 200
-    except httpx.HTTPError:
-        return False
+    port = free_port()
+    command, environment = weir_command(home, port), environment_without("WEIR_")
+    with run_server(command, environment, port=port, log=home.with_suffix(".log")):
+        yield f"http://127.0.0.1:{port}"
 
 
 def make_batches(folder: Path, *, first: int, count: int, size: int) -> list[bytes]:
