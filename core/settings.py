@@ -243,7 +243,7 @@ class Settings(BaseSettings):
     )
     thresholds: dict[str, float] = Field(
         default_factory=dict,
-        description="score thresholds for sources that log no verdict, by filter and category: 'perspective/TOXICITY' = 0.8; filters: perspective, shieldgemma, azure-content-safety, bedrock-checks, llamafirewall",
+        description="score thresholds for sources that log no verdict, by filter and category: 'perspective/TOXICITY' = 0.8; filters: perspective, shieldgemma, azure-content-safety, bedrock-checks, llamafirewall, langfuse, inspect",
     )
     ingest: IngestSettings = IngestSettings()
     mapping: tuple[MappingRule, ...] = Field((), description="house log formats, as [[mapping]]")

@@ -17,7 +17,7 @@ from ingest.salvage import REASON as UNFIT
 from ingest.sources.lines import json_lines
 
 # What was kept of these is not the record as it was written.
-_ALTERED = ("invalid_utf8", "line_too_long", "csv_columns")
+_ALTERED = ("invalid_utf8", "line_too_long", "csv_columns", "damaged_member", "member_too_large")
 
 
 def list_rejects(events: EventStore, *, limit: int = 1000) -> pl.DataFrame:

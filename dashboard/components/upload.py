@@ -14,7 +14,7 @@ def render_upload() -> None:
     """A form that puts one file into the inbox, from where scheduled ingest takes it within a second or so."""
     with st.form("upload", clear_on_submit=True, border=True):
         file = st.file_uploader(
-            "Log file: JSONL, JSON, CSV or Parquet, also as .gz or .zst; the format is found from its content",
+            "Log file: JSONL, JSON, CSV or Parquet, also as .gz or .zst, or an .eval archive; the format is found from its content",
             key="upload_file",
         )
         source = st.text_input("Source", value="uploads", max_chars=60, help="Stands beside every record of the file")

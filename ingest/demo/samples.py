@@ -14,6 +14,7 @@ import polars as pl
 import zstandard
 
 from ingest.demo.day import BLOCKED, DATE, TURNS, Turn
+from ingest.demo.evaluations import write_archive, write_records
 
 Record: TypeAlias = dict[str, Any]
 
@@ -51,6 +52,8 @@ def write_samples(folder: Path) -> list[Path]:
         "llama_guard.jsonl": _to_jsonl([_guard_record(turn) for turn in TURNS if turn.response]),
         "perspective.jsonl": _to_jsonl([_perspective_record(turn) for turn in afternoon]),
         "label_log.jsonl": _to_jsonl([record for turn in TURNS for record in _label_records(turn)]),
+        "inspect_ai.eval": write_archive(),
+        "inspect_ai.jsonl": _to_jsonl(write_records()),
     }
     for name, content in files.items():
         (folder / name).write_bytes(content)

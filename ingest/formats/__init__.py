@@ -15,6 +15,7 @@ from ingest.formats.gemini_safety import GeminiSafety
 from ingest.formats.granite_guardian import GraniteGuardian
 from ingest.formats.guardrails_ai import GuardrailsAI
 from ingest.formats.hh_rlhf import HhRlhf
+from ingest.formats.inspect_ai import InspectAI
 from ingest.formats.label_log import LabelLog
 from ingest.formats.langfuse_observations import LangfuseObservations
 from ingest.formats.langfuse_scores import LangfuseScores
@@ -73,4 +74,5 @@ FORMATS: Registry[LogFormat] = Registry(
     AutomodAction(),
     HhRlhf(),
     CaiRecords(),
+    InspectAI(),
 )

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from core.errors import FormatError
 from ingest.batch import REJECT_SCHEMA
+from ingest.sources import inspect_log
 from ingest.sources.lines import (
     Records,
     frame_records,
@@ -24,6 +25,7 @@ from ingest.sources.lines import (
     split_array,
     split_csv,
     split_lines,
+    to_rejects,
     too_long,
 )
 from ingest.sources.packed import get_fault, open_gzip, open_zstd, tell_packed
@@ -51,6 +53,7 @@ class Container(StrEnum):
     ARRAY = "JSON document"
     CSV = "CSV"
     PARQUET = "Parquet"
+    INSPECT = "Inspect archive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,8 @@ def sniff_kind(path: Path) -> Kind | None:
     """
     compression = sniff_compression(path)
     head = read_head(path, compression)
+    if compression is Compression.NONE and head[:4] == inspect_log.MAGIC:
+        return Kind(Compression.NONE, Container.INSPECT) if inspect_log.holds_samples(path) else None
     if compression is Compression.NONE and head[:4] == b"PAR1":
         return Kind(Compression.NONE, Container.PARQUET)
     if _are_objects(head):
@@ -146,6 +151,8 @@ def read_sample(path: Path, kind: Kind, *, limit: int = 50) -> list[dict[str, An
     """Some of the file's first records, parsed; empty when none is whole."""
     if kind.container is Container.PARQUET:
         records = frame_records(pl.read_parquet(path, n_rows=limit), first_line=1)
+    elif kind.container is Container.INSPECT:
+        records = next(_read_archive(path, path.stat().st_size, 1)).records
     else:
         head = read_head(path, kind.compression).removeprefix(b"\xef\xbb\xbf")
         if kind.container is Container.ARRAY:
@@ -185,6 +192,8 @@ def read_chunks(
     size = path.stat().st_size
     if kind.container is Container.PARQUET:
         yield from _read_parquet(path, size)
+    elif kind.container is Container.INSPECT:
+        yield from _read_archive(path, size, chunk_bytes)
     elif kind.container is Container.ARRAY:
         records = split_array(_read_document(path, kind))
         yield Chunk(records, size, records.line_count)
@@ -284,6 +293,40 @@ def _read_parquet(path: Path, size: int) -> Iterator[Chunk]:
             yield Chunk(records, size * row // file.metadata.num_rows, row, is_last=is_last)
     except (OSError, ValueError) as error:
         raise FormatError("Not a readable Parquet file", f"{path.name}: {error}", "The file may be cut off.") from error
+
+
+def _read_archive(path: Path, size: int, chunk_bytes: int) -> Iterator[Chunk]:
+    """The samples of an archive, each counted as a line; chunks end after the sample that fills them."""
+    lines: list[tuple[int, str]] = []
+    rejects: list[tuple[int, str, str, bytes]] = []
+    number, held, fault = 0, 0, ""
+
+    def cut(end: int, *, is_last: bool) -> Chunk:
+        text = [line for _, line in lines]
+        records = Records(json_lines([at for at, _ in lines], text), to_rejects(rejects), len(lines) + len(rejects))
+        is_worth_it = held >= _RECOGNISED_BYTES and not rejects
+        digest = hashlib.sha256("\n".join(text).encode()).hexdigest() if is_worth_it else ""
+        lines.clear()
+        rejects.clear()
+        return Chunk(records, end, number, fault, digest, is_last=is_last)
+
+    for sample in inspect_log.read_samples(path):
+        if isinstance(sample, str):
+            fault = sample
+            break
+        number += 1
+        if len(sample.line) > MAX_LINE_BYTES:
+            detail = f"Sample {number} is longer than a record may be."
+            rejects.append((number, "line_too_long", detail, sample.line[:1000].encode()))
+        elif sample.line:
+            lines.append((number, sample.line))
+            held += len(sample.line)
+        else:
+            rejects.append((number, sample.reason, sample.detail, sample.start[:1000]))
+        if held >= chunk_bytes:
+            yield cut(min(sample.end_offset, size), is_last=False)
+            held = 0
+    yield cut(size, is_last=True)
 
 
 def _read_document(path: Path, kind: Kind) -> bytes:

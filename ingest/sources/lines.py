@@ -64,7 +64,7 @@ def split_lines(data: bytes, *, first_line: int) -> Records:
             bad.append((number, line))
     return Records(
         json_lines([number for number, _ in good], [line for _, line in good]),
-        _rejects([(number, "invalid_utf8", "The line is not UTF-8.", line) for number, line in bad]),
+        to_rejects([(number, "invalid_utf8", "The line is not UTF-8.", line) for number, line in bad]),
         len(ends),
     )
 
@@ -141,7 +141,7 @@ def split_csv(header: bytes, data: bytes, *, first_line: int) -> Records:
         lines = frame.select(pl.struct(pl.all()).struct.json_encode()).to_series().to_list()
     return Records(
         json_lines(numbers[good].tolist(), [_open_json_cells(line) for line in lines]),
-        _rejects(bad),
+        to_rejects(bad),
         int(line_ends.size if len(data) and data[-1] == 10 else line_ends.size + 1),
     )
 
@@ -208,7 +208,8 @@ def _batched(table: pa.Table) -> pa.Table:
     return pa.Table.from_batches(table.combine_chunks().to_batches(max_chunksize=_ROWS_PER_BATCH), schema=table.schema)
 
 
-def _rejects(rows: list[tuple[int, str, str, bytes]]) -> pa.Table:
+def to_rejects(rows: list[tuple[int, str, str, bytes]]) -> pa.Table:
+    """Text that is no record, as (line, reason, detail, text), as the table that `ingest.load.Batch` takes."""
     return pa.Table.from_pylist(
         [
             {
@@ -227,4 +228,4 @@ def _rejects(rows: list[tuple[int, str, str, bytes]]) -> pa.Table:
 def too_long(number: int, start: bytes) -> pa.Table:
     """The reject of a line that is too long to be held; only its start is kept."""
     detail = f"The line is longer than a record may be; its first {_SHOWN} bytes are kept."
-    return _rejects([(number, "line_too_long", detail, start[:_SHOWN])])
+    return to_rejects([(number, "line_too_long", detail, start[:_SHOWN])])
