@@ -1,4 +1,4 @@
-"""False alarms of the shipped rules in quiet weeks: `python -m benchmarks.quiet_weeks [--seeds 100] [--first 1]`.
+"""False alarms of the shipped rules in quiet weeks: `python -m benchmarks.quiet_weeks [--seeds 100] [--rules rate-week silence]`.
 
 A seed is a world of its own: five weeks of the demo's traffic in which nothing happens to the filters. The rules are
 replayed over the last week; whatever they raise is false. The escalation backlog is left out: nobody works the queue
@@ -75,10 +75,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first", type=int, default=FIRST_SEED)
+    parser.add_argument("--rules", nargs="+", default=[rule.name for rule in RULES])
     arguments = parser.parse_args()
+    rules = [rule for rule in RULES if rule.name in arguments.rules]
     counts: Counter[str] = Counter()
     for place in range(arguments.seeds):
-        for alarm in find_false_alarms(arguments.first + place):
+        for alarm in find_false_alarms(arguments.first + place, rules=rules):
             counts[alarm.rule] += 1
             name = " · ".join(part for part in (alarm.filter_name, alarm.rule_id) if part)
             print(
@@ -86,7 +88,7 @@ def main() -> None:
             )
         print(f"{place + 1} of {arguments.seeds} weeks", file=sys.stderr, flush=True)
     print("| rule | false alarms | per week | 95 % interval | configured |\n|---|---|---|---|---|")
-    for rule in RULES:
+    for rule in rules:
         low, high = bound_rate(counts[rule.name], arguments.seeds)
         configured = f"{rule.false_alarms_per_week:g}" if KINDS[rule.kind].has_false_alarm_rate else "–"
         alarms = counts[rule.name]

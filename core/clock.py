@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from core.errors import UsageError
 
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  naive UTC, as all times here
+MONDAY_S = 4 * 86_400
+"""Seconds from `EPOCH` to the start of the first week after it: windows are counted from there."""
 _RELATIVE = re.compile(r"^(\d+)\s*([smhdw])$")
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 

@@ -173,7 +173,7 @@ class AlertRule(Section):
         "escalation_backlog",
     ] = Field(description="what it watches; see docs/alerts.md")
     filters: tuple[str, ...] = Field((), description="dimension=value pairs that narrow it")
-    window_min: int = Field(60, ge=1, le=1440, description="minutes of a window; they divide a day")
+    window_min: int = Field(60, ge=1, le=10080, description="minutes of a window; they divide a day, or are a week")
     limit: float | None = Field(None, description="where it breaches, in the kind's unit; empty = the kind's own")
     windows: int = Field(1, ge=1, le=24, description="windows in a row that must breach before it fires")
     recover_windows: int = Field(2, ge=1, le=24, description="windows in a row without a breach before it ends")
@@ -187,15 +187,16 @@ class AlertRule(Section):
 
     @field_validator("window_min")
     @classmethod
-    def _divides_a_day(cls, minutes: int) -> int:
-        if 1440 % minutes:
-            raise ValueError("the minutes of a window divide a day: 5, 15, 60, 1440")
+    def _divides_a_day_or_is_a_week(cls, minutes: int) -> int:
+        if 1440 % minutes and minutes != 10080:
+            raise ValueError("the minutes of a window divide a day, or are a week: 5, 15, 60, 1440, 10080")
         return minutes
 
 
 DEFAULT_ALERTS = (
     AlertRule(name="rate-hour", kind="rate_change", windows=2),
     AlertRule(name="rate-day", kind="rate_change", window_min=1440),
+    AlertRule(name="rate-week", kind="rate_change", window_min=10080),
     AlertRule(name="silence", kind="silence"),
     AlertRule(name="no-data", kind="no_data"),
     AlertRule(name="errors", kind="error_share", windows=2),

@@ -8,7 +8,7 @@ New rows raise the data version, so an answer is recomputed exactly when it can 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, cast
@@ -19,12 +19,13 @@ import streamlit as st
 
 from core.clock import now
 from core.events import EventStore
+from core.settings import AlertRule
 from dashboard import lists
 from dashboard.charts import markers
 from dashboard.state import WINDOWS, View
 from dashboard.theme import format_duration, format_time, format_window, get_zone
 from incidents import cases
-from incidents.alerts import attention, desk
+from incidents.alerts import attention, desk, reach
 from incidents.alerts.kinds import KINDS
 from incidents.changes import list_registered
 from incidents.enums import AlertState, CaseState
@@ -39,6 +40,7 @@ from metrics.query import Query
 from metrics.report import ReportResult
 from metrics.run import run_report
 from service.home import Home, get_home
+from service.jobs import find_moment
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -286,6 +288,18 @@ def describe_last_alarm() -> str:
     """When the last alarm was raised, as a sentence; "" if none ever was."""
     fired = [view.fired_at for view in list_alerts() if view.fired_at]
     return f"Last alarm {format_duration((now() - max(fired)).total_seconds())} ago." if fired else ""
+
+
+def list_reach(rules: Sequence[AlertRule]) -> pl.DataFrame:
+    """What rules about rates can see at today's volume (`incidents.alerts.reach`), at most ten minutes old."""
+    return _list_reach(str(get_home().settings.home), repr(rules), _rules=rules)
+
+
+@st.cache_data(ttl=600, max_entries=4, show_spinner=False)
+def _list_reach(home_path: str, key: str, *, _rules: Sequence[AlertRule]) -> pl.DataFrame:  # noqa: ARG001 - part of the cache key
+    current = get_home()
+    at = find_moment(current.events, at=now())
+    return reach.list_reach(current.records, current.events, rules=_rules, at=at)
 
 
 def judge_before(query: Query) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ import polars as pl
 from ibis.backends import BaseBackend
 from ibis.expr.types import Table
 
+from core.clock import MONDAY_S
 from core.errors import UsageError
 from core.events import EventStore
 from metrics.additive import check_counts, total, turn_counts
@@ -73,8 +74,8 @@ def _bucketed(table: Table, bucket_s: int) -> Table:
         raise UsageError("Not a bucket width", f"{bucket_s} s", "Use whole minutes.")
     width = ibis.literal(bucket_s, "int64")
     seconds = table["at"].epoch_seconds().cast("int64")
-    # Integer arithmetic, because engines disagree on where their own buckets start.
-    return table.mutate(bucket=seconds - seconds % width)
+    # Integer arithmetic, because engines disagree on where their own buckets start. Weeks start on Mondays.
+    return table.mutate(bucket=seconds - (seconds - MONDAY_S) % width)
 
 
 def _with_times(rows: pl.DataFrame) -> pl.DataFrame:

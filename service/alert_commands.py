@@ -63,6 +63,23 @@ def rules(home: HomeOption = None, as_json: JsonOption = False) -> None:
     emit(as_json, {"rules": rows}, lambda out: render.print_rows(shown, out))
 
 
+@alerts_app.command("power")
+def power(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Says how small a rise of each filter's rate the rules see within two windows, with 90 %. Example: weir alerts power"""
+    from core.clock import now
+    from incidents.alerts.reach import list_reach
+    from incidents.alerts.rules import list_rules
+    from metrics.report import plain
+    from service.jobs import find_moment
+
+    with opened_home(home) as opened:
+        in_force = [entry.rule for entry in list_rules(opened.records, settings=opened.settings)]
+        at = find_moment(opened.events, at=now())
+        found = list_reach(opened.records, opened.events, rules=in_force, at=at)
+    rows: Any = [plain(row) for row in found.to_dicts()]
+    emit(as_json, {"power": rows}, lambda out: render.print_rows(rows, out))
+
+
 @alerts_app.command("set")
 def set_rule(
     rule: Annotated[str, typer.Argument(help="Name, as `weir alerts rules` shows it.")],

@@ -16,7 +16,7 @@ from dashboard.theme import format_time
 from incidents.alerts.kinds import KINDS, get_limit
 from incidents.alerts.rules import RuleInForce, change_rule, list_rules, reset_rule
 
-WINDOWS_MIN = (5, 15, 60, 360, 1440)
+WINDOWS_MIN = (5, 15, 60, 360, 1440, 10080)
 
 SCHEMA = {
     "is_on": pl.Boolean,
@@ -101,6 +101,42 @@ def render_rules() -> None:
     chosen = event["selection"]["rows"]
     if chosen and chosen[0] < len(entries):
         _render_form(entries[chosen[0]])
+    _render_reach([entry.rule for entry in entries])
+
+
+def build_reach_table(found: pl.DataFrame) -> pl.DataFrame:
+    """One row per filter, one column per rule about rates: `1.24x of 452`, the smallest rise seen of what is expected."""
+    words = [
+        f"{'–' if factor is None else f'{factor:.2f}x'} of {count:,.{0 if count >= 10 else 1}f}"
+        for factor, count in found.select("detectable", "expected").iter_rows()
+    ]
+    labels = [f"{name} · {_name_minutes(minutes)}" for name, minutes in found.select("rule", "window_min").iter_rows()]
+    table = found.select(
+        pl.col("filter_name").map_elements(plain, return_dtype=pl.String),
+        rule=pl.Series(labels, dtype=pl.String),
+        words=pl.Series(words, dtype=pl.String),
+    )
+    return table.pivot("rule", index="filter_name", values="words")
+
+
+def _render_reach(rules: Sequence[AlertRule]) -> None:
+    """What a lead would not be told: how small a rise each rule sees at today's volume."""
+    found = data.list_reach(rules)
+    if found.is_empty():
+        return
+    st.markdown(
+        "**What they can see** · :gray[the smallest rise of a filter's trigger rate that is seen within two windows with "
+        "90 %, of the triggers that a window expects. A smaller one needs a longer window, or more traffic.]"
+    )
+    st.dataframe(
+        build_reach_table(found),
+        key="alert_reach",
+        hide_index=True,
+        height="content",
+        placeholder="–",
+        alt="The smallest rise that each rule sees of each filter",
+        column_config={"filter_name": st.column_config.TextColumn("Filter")},
+    )
 
 
 def _render_form(entry: RuleInForce) -> None:

@@ -18,11 +18,12 @@ class Judgement:
     end: datetime
     filter_name: str | None
     rule_id: str | None
-    is_breached: bool | None
-    observed: float | None
-    expected: float | None
-    trials: float | None
-    p_value: float | None
+    is_breached: bool | None = None
+    observed: float | None = None
+    expected: float | None = None
+    trials: float | None = None
+    p_value: float | None = None
+    detectable: float | None = None
 
     def evidence(self) -> dict[str, float]:
         """The numbers behind it that are known."""
@@ -31,6 +32,7 @@ class Judgement:
             "expected": self.expected,
             "trials": self.trials,
             "p_value": self.p_value,
+            "detectable": self.detectable,
         }
         return {name: value for name, value in numbers.items() if value is not None}
 
@@ -50,7 +52,4 @@ def fill_windows(
         said.setdefault((found.filter_name, found.rule_id), {})[found.end] = found
     for subject in also:
         said.setdefault(subject, {})
-    return {
-        subject: [found.get(end) or Judgement(end, *subject, None, None, None, None, None) for end in ends]
-        for subject, found in said.items()
-    }
+    return {subject: [found.get(end) or Judgement(end, *subject) for end in ends] for subject, found in said.items()}

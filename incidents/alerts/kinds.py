@@ -131,6 +131,7 @@ def _judge_rate(context: Context) -> pl.DataFrame:
         grid,
         effect=context.limit,
         chance=_chance(context.rule),
+        in_a_row=context.rule.windows,
         find_conversations=lambda: queries.count_conversations(
             context.events, context.query, context.ends, window_s=context.window_s
         ),

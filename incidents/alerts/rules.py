@@ -142,7 +142,7 @@ def _check(configured: AlertRule, row: AlertOverride) -> None:
         AlertRule.model_validate(_merge(configured, row).model_dump())
     except ValidationError as error:
         raise UsageError(
-            "Not a rule", _explain(error), "Choose a window that divides a day: 5, 15, 60, 1440."
+            "Not a rule", _explain(error), "Choose a window that divides a day, or a week: 5, 15, 60, 1440, 10080."
         ) from error
 
 

@@ -11,7 +11,7 @@ from incidents.enums import AlertState
 ALARMED = (AlertState.FIRING, AlertState.RECOVERING)
 """States of an alarm that was raised and is not over."""
 # An alarm about something that can no longer be judged (a filter that was removed) ends after so many windows.
-_BLIND_WINDOWS = 48
+_BLIND_WINDOWS, _LONGEST_BLIND = 48, timedelta(days=48)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def advance(alert: Alert, *, end: datetime, is_breached: bool | None, rule: Aler
     alert = replace(alert, window_end=end)
     if is_breached is None:
         told_at = max(filter(None, (alert.since, alert.breached_at)), default=end)
-        is_blind = end - told_at > timedelta(minutes=rule.window_min * _BLIND_WINDOWS)
+        is_blind = end - told_at > min(timedelta(minutes=rule.window_min * _BLIND_WINDOWS), _LONGEST_BLIND)
         return replace(alert, state=AlertState.OK, since=end, count=0) if is_blind else alert
     if is_breached:
         alert = replace(alert, breached_at=end)

@@ -157,17 +157,18 @@ def make_quiet_plan(days: int, until: datetime) -> Plan:
     )
 
 
-def make_fault_plan(days: int, until: datetime) -> Plan:
+def make_fault_plan(days: int, until: datetime, *, shift_days: int = 2) -> Plan:
     """A course with two faults that are hard to see: a rate that shifts by a quarter, and a silence.
 
-    The shift starts two days before the end, the silence at 08:00 UTC of the last day; nothing else happens.
+    The shift starts `shift_days` before the end, the silence at 08:00 UTC of the last day, for twelve hours; nothing
+    else happens.
     """
     silent_since = (until - timedelta(days=1)).replace(hour=8, minute=0, second=0, microsecond=0)
     return replace(
         make_quiet_plan(days, until),
         silent_since=silent_since,
-        silent_until=silent_since + timedelta(hours=4),
-        shift_since=until - timedelta(days=2),
+        silent_until=silent_since + timedelta(hours=12),
+        shift_since=until - timedelta(days=shift_days),
     )
 
 

@@ -9,7 +9,7 @@ import polars as pl
 from scipy.stats import betabinom
 
 from core.events import EventStore
-from metrics.alarms.grid import build_grid, find_baseline, list_ends
+from metrics.alarms.grid import build_grid, list_ends
 from metrics.estimate import divide
 from metrics.query import Query
 
@@ -46,8 +46,7 @@ def expected_series(events: EventStore, query: Query, *, bucket_s: int) -> pl.Da
     grid = build_grid(events.backend(), replace(query, by=()), ends, window_s=bucket_s, rules=False, in_force_only=True)
     if grid.subjects.height != 1:
         return pl.DataFrame(schema=SCHEMA)
-    hits, trials = grid.counts["triggered"], grid.counts["evaluated"]
-    past = find_baseline(hits, trials, window_s=bucket_s, pools=grid.pools())
+    trials, past = grid.counts["evaluated"], grid.baseline()
     at = grid.judged
     is_known = (trials[0, at] > 0) & (past.trials[0, at] > 0) & (past.windows[0, at] >= _LEAST_WINDOWS)
     at = at[is_known]

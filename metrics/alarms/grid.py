@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from ibis.backends import BaseBackend
 
-from core.clock import EPOCH
+from core.clock import EPOCH, MONDAY_S
 from metrics.estimate import Floats, divide
 from metrics.query import Query
 from metrics.series import count_checks
@@ -20,7 +20,7 @@ Integers: TypeAlias = np.ndarray[tuple[int], np.dtype[np.int64]]
 BASELINE = timedelta(days=28)
 COUNTS = ("evaluated", "triggered", "errors", "not_run", "undecided")
 KEYS = ("filter_name", "rule_id")
-_WEEK_S, _DAY_S = 604_800, 86_400
+WEEK_S, DAY_S, _HOUR_S = 604_800, 86_400, 3_600
 # Pairs of windows that the dispersion of kindred subjects counts for, beside a subject's own.
 _PRIOR_PAIRS = 30
 # The finest baseline that expects this many hits is taken: hour of the week, hour of the day, or all hours.
@@ -35,12 +35,14 @@ SCHEMA = pl.Schema(
         "expected": pl.Float64(),
         "trials": pl.Float64(),
         "p_value": pl.Float64(),
+        "detectable": pl.Float64(),
     }
 )
 """One judgement: a subject (filter, or one of its rules; both null = all) in the window that ends at `end`.
 
 `is_breached` is null where the window cannot tell; `observed`, `expected`, `trials` and `p_value` are the numbers
-behind it, in the unit of the alarm's kind.
+behind it, in the unit of the alarm's kind. `detectable` is known of rates: the smallest factor by which the subject's
+would have to rise to be seen (`power.find_detectable`).
 """
 
 
@@ -54,6 +56,7 @@ class Grid:
         window_s: Length of a window, seconds.
         judged: Positions of the windows to judge.
         counts: By name of `COUNTS`: array of subjects x windows.
+        finer: The same counts in shorter windows; None where these are an hour or less.
     """
 
     subjects: pl.DataFrame
@@ -61,6 +64,7 @@ class Grid:
     window_s: int
     judged: Integers
     counts: dict[str, Floats]
+    finer: Grid | None = None
 
     def place(self, rows: pl.DataFrame, name: str) -> Floats:
         """A column of rows of `KEYS` and bucket (start, naive UTC) as an array of subjects x windows, summed."""
@@ -80,8 +84,39 @@ class Grid:
         kin = self.subjects.select(pl.when(pl.col("rule_id").is_not_null()).then("filter_name"))
         return kin.to_series().rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
 
+    def baseline(self) -> Baseline:
+        """What the triggers of each window are compared with."""
+        hits, trials = self.counts["triggered"], self.counts["evaluated"]
+        return find_baseline(hits, trials, window_s=self.window_s, pools=self.pools(), finer=self._disperse_finer())
+
+    def coarsen(self, window_s: int) -> Grid:
+        """The same counts in windows that are a multiple as long; none of them is to be judged yet."""
+        step = window_s // self.window_s
+        counts = {
+            name: values.reshape(len(values), values.shape[1] // step, step).sum(axis=2)
+            for name, values in self.counts.items()
+        }
+        return Grid(self.subjects, self.starts[::step], window_s, self.judged, counts, finer=self)
+
+    def _disperse_finer(self) -> Floats | None:
+        """The dispersion of triggers in shorter windows, as known when each window starts."""
+        if self.finer is None:
+            return None
+        counts, windows = self.finer.counts, round(BASELINE.total_seconds() / self.finer.window_s)
+        found = _disperse(
+            counts["triggered"], counts["evaluated"], windows, self.pools(), finer=self.finer._disperse_finer()
+        )
+        return found[:, :: self.window_s // self.finer.window_s]
+
     def judge(
-        self, *, is_breached: Floats, observed: Floats, expected: Floats, trials: Floats, p_value: Floats
+        self,
+        *,
+        is_breached: Floats,
+        observed: Floats,
+        expected: Floats,
+        trials: Floats,
+        p_value: Floats,
+        detectable: Floats | None = None,
     ) -> pl.DataFrame:
         """Judgements of the windows to judge, from arrays of subjects x windows; NaN in `is_breached` = cannot tell."""
         columns = {
@@ -90,6 +125,7 @@ class Grid:
             "expected": expected,
             "trials": trials,
             "p_value": p_value,
+            "detectable": np.full_like(p_value, np.nan) if detectable is None else detectable,
         }
         ends = pl.Series("end", (self.starts[self.judged] + self.window_s).astype(np.int64))
         frame = self.subjects.join(ends.to_frame(), how="cross", maintain_order="left_right")
@@ -116,7 +152,8 @@ class Baseline:
         trials: Trials in them.
         windows: Windows of the last four weeks that had trials.
         dispersion: Variance of window to window as a multiple of the binomial one, at least 1: hits of one conversation
-            come together. A subject with little history of its own is taken to be like its kin.
+            come together. A subject with little history of its own is taken to be like its kin, and long windows of
+            which there are few like the shorter ones in them.
     """
 
     hits: Floats
@@ -126,10 +163,9 @@ class Baseline:
 
 
 def list_ends(after: datetime, until: datetime, *, window_s: int) -> list[datetime]:
-    """Ends of the windows, aligned to the clock, that closed after `after` and by `until`; naive UTC."""
-    first = int((after - EPOCH).total_seconds()) // window_s + 1
-    last = int((until - EPOCH).total_seconds()) // window_s
-    return [EPOCH + timedelta(seconds=window_s * number) for number in range(first, last + 1)]
+    """Ends of the windows, aligned to the clock (weeks to Mondays), that closed after `after` and by `until`; naive UTC."""
+    first, last = (int((moment - EPOCH).total_seconds() - MONDAY_S) // window_s for moment in (after, until))
+    return [EPOCH + timedelta(seconds=MONDAY_S + window_s * number) for number in range(first + 1, last + 1)]
 
 
 def build_grid(
@@ -155,7 +191,9 @@ def build_grid(
     keys = KEYS if rules else KEYS[:1]
     by = (*keys, "mode") if in_force_only else keys
     asked = replace(query, by=by, since=first - BASELINE, until=ends[-1])
-    rows = count_checks(backend, asked, bucket_s=window_s, names=COUNTS).drop_nulls("filter_name")
+    # Windows that hold whole hours are put together from hours, which say how triggers clump.
+    step_s = _HOUR_S if window_s % _HOUR_S == 0 else window_s
+    rows = count_checks(backend, asked, bucket_s=step_s, names=COUNTS).drop_nulls("filter_name")
     if in_force_only:
         rows = keep_in_force(rows).group_by(*keys, "bucket").agg(pl.col(COUNTS).sum())
     if rules:
@@ -164,11 +202,13 @@ def build_grid(
         rows = rows.with_columns(rule_id=pl.lit(None, dtype=pl.String))
     start_s, end_s = ((moment - EPOCH).total_seconds() for moment in (first, ends[-1]))
     begin_s = start_s - BASELINE.total_seconds() // window_s * window_s
-    starts = np.arange(begin_s, end_s, window_s)
     subjects = rows.select(KEYS).unique().sort(KEYS, nulls_last=False)
-    judged = np.flatnonzero(starts >= start_s).astype(np.int64)
-    grid = Grid(subjects, starts, window_s, judged, {})
-    return replace(grid, counts={name: grid.place(rows, name) for name in COUNTS})
+    grid = Grid(subjects, np.arange(begin_s, end_s, step_s), step_s, np.zeros(0, dtype=np.int64), {})
+    grid = replace(grid, counts={name: grid.place(rows, name) for name in COUNTS})
+    for longer_s in sorted({DAY_S, window_s}):
+        if step_s < longer_s <= window_s:
+            grid = grid.coarsen(longer_s)
+    return replace(grid, judged=np.flatnonzero(grid.starts >= start_s).astype(np.int64))
 
 
 def keep_in_force(rows: pl.DataFrame) -> pl.DataFrame:
@@ -181,7 +221,9 @@ def keep_in_force(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(~is_shadow | is_shadow.all().over("filter_name"))
 
 
-def find_baseline(hits: Floats, trials: Floats, *, window_s: int, pools: Integers) -> Baseline:
+def find_baseline(
+    hits: Floats, trials: Floats, *, window_s: int, pools: Integers, finer: Floats | None = None
+) -> Baseline:
     """What each window is compared with, from the four weeks before it.
 
     Args:
@@ -189,16 +231,19 @@ def find_baseline(hits: Floats, trials: Floats, *, window_s: int, pools: Integer
         trials: Likewise.
         window_s: Length of a window, seconds.
         pools: Number of each subject's kin.
+        finer: The dispersion that shorter windows tell; None = not known.
     """
     windows = round(BASELINE.total_seconds() / window_s)
     chosen = [sum_before(counts, 1, windows) for counts in (hits, trials)]
-    for step_s in (_DAY_S, _WEEK_S):
-        step = max(1, step_s // window_s)
-        finer = [sum_before(counts, step, round(BASELINE.total_seconds() / step_s)) for counts in (hits, trials)]
-        is_enough = finer[0] >= _ENOUGH_HITS
-        chosen = [np.where(is_enough, fine, coarse) for fine, coarse in zip(finer, chosen, strict=True)]
+    for step_s in (DAY_S, WEEK_S):
+        if step_s <= window_s:
+            continue
+        step = step_s // window_s
+        seasonal = [sum_before(counts, step, round(BASELINE.total_seconds() / step_s)) for counts in (hits, trials)]
+        is_enough = seasonal[0] >= _ENOUGH_HITS
+        chosen = [np.where(is_enough, fine, coarse) for fine, coarse in zip(seasonal, chosen, strict=True)]
     had = sum_before((trials > 0).astype(np.float64), 1, windows)
-    return Baseline(chosen[0], chosen[1], had, _disperse(hits, trials, windows, pools))
+    return Baseline(chosen[0], chosen[1], had, _disperse(hits, trials, windows, pools, finer=finer))
 
 
 def _sum_filters(rows: pl.DataFrame) -> pl.DataFrame:
@@ -238,13 +283,14 @@ def sum_before(values: Floats, step: int, times: int) -> Floats:
     return total
 
 
-def _disperse(hits: Floats, trials: Floats, windows: int, pools: Integers) -> Floats:
+def _disperse(hits: Floats, trials: Floats, windows: int, pools: Integers, *, finer: Floats | None) -> Floats:
     """Mean squared successive difference of rates over its binomial expectation, at least 1, shrunk towards the kin's.
 
     Differences of neighbours, because a level that shifted once must not pass for noise (von Neumann 1941). Pairs
     without a hit say nothing and are left out: given their hits, the others have expectation 1 under chance. A rule
     with few hits has few pairs, and one jump would be all of them: hence the kin's mean, which counts for as many pairs
-    as `_PRIOR_PAIRS`; the kin's own, towards 1, likewise.
+    as `_PRIOR_PAIRS`; the kin's own, towards 1, likewise. Four weeks hold few days and fewer weeks: what the same
+    subject's shorter windows say (`finer`) takes the place of the kin.
     """
     if hits.shape[1] < 2:
         return np.ones_like(hits)
@@ -260,9 +306,10 @@ def _disperse(hits: Floats, trials: Floats, windows: int, pools: Integers) -> Fl
     squares = np.concatenate([np.full((hits.shape[0], 1), np.nan), squares], axis=1)
     known = (~np.isnan(squares)).astype(np.float64)
     own, pairs = sum_before(np.nan_to_num(squares), 1, windows), sum_before(known, 1, windows)
-    kin, kin_pairs = (_sum_by(values, pools)[pools] for values in (own, pairs))
-    prior = (kin + _PRIOR_PAIRS) / (kin_pairs + _PRIOR_PAIRS)
-    shrunk: Floats = (own + _PRIOR_PAIRS * prior) / (pairs + _PRIOR_PAIRS)
+    if finer is None:
+        kin, kin_pairs = (_sum_by(values, pools)[pools] for values in (own, pairs))
+        finer = (kin + _PRIOR_PAIRS) / (kin_pairs + _PRIOR_PAIRS)
+    shrunk: Floats = (own + _PRIOR_PAIRS * finer) / (pairs + _PRIOR_PAIRS)
     return np.maximum(shrunk, 1.0)
 
 

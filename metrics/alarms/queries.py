@@ -10,7 +10,7 @@ import ibis
 import polars as pl
 from ibis.expr.types import Table
 
-from core.clock import EPOCH
+from core.clock import EPOCH, MONDAY_S
 from core.events import EventStore
 from metrics import drift
 from metrics.alarms.grid import BASELINE, COUNTS, SCHEMA, keep_in_force
@@ -167,7 +167,7 @@ def count_conversations(events: EventStore, query: Query, ends: Sequence[datetim
 def _with_window(table: Table, window_s: int) -> Table:
     """`table` with `start_s`, the start of its window in seconds since 1970."""
     seconds = table.ts.epoch_seconds().cast("int64")
-    return table.mutate(start_s=seconds - seconds % window_s)
+    return table.mutate(start_s=seconds - (seconds - MONDAY_S) % window_s)
 
 
 def _end(window_s: int) -> pl.Expr:
@@ -175,5 +175,5 @@ def _end(window_s: int) -> pl.Expr:
 
 
 def _judged(rows: pl.DataFrame, end: pl.Expr) -> pl.DataFrame:
-    missing = [pl.lit(None).alias(name) for name in ("rule_id", "p_value") if name not in rows.columns]
+    missing = [pl.lit(None).alias(name) for name in ("rule_id", "p_value", "detectable") if name not in rows.columns]
     return rows.with_columns(*missing, end=end).select(SCHEMA.names()).cast(SCHEMA)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+import polars as pl
 import pytest
 from page_rows import HOSTILE
 from streamlit.testing.v1 import AppTest
@@ -14,8 +15,10 @@ from core.errors import AccessError
 from core.events import Connection
 from dashboard import data
 from dashboard.components.alert_list import link_params
+from dashboard.components.alert_rules import build_reach_table
 from dashboard.navigation import PAGES
 from incidents.alerts import desk
+from incidents.alerts.reach import SCHEMA as REACH
 from incidents.alerts.rules import change_rule
 from incidents.alerts.watch import GRACE, evaluate_alerts
 from incidents.people import SYSTEM
@@ -147,3 +150,23 @@ def test_a_lead_changes_a_rule_and_the_table_says_so(empty_home: Home) -> None:
     assert table.loc["latency", "limit"].startswith("3 · ")
     assert "(weir.toml: on, 2)" in table.loc["latency", "changed"]
     assert table["changed"].notna().sum() == 1
+
+
+def test_the_page_says_how_small_a_rise_each_rule_sees(empty_home: Home) -> None:
+    def work(connection: Connection) -> None:
+        for hours in range(1, 60):
+            connection.execute(_FAILURES, {"minute": now() - timedelta(hours=hours), "hostile": HOSTILE})
+
+    empty_home.events.write(work)
+    app = open_page(PAGES["incidents"])
+    assert "What they can see" in words(app)
+    table = app.dataframe[-1].value.set_index("filter_name")
+    assert list(table.columns) == ["rate-hour · 1 h"]
+    assert table.loc["toxicity", "rate-hour · 1 h"].endswith("x of 5.0")
+
+
+def test_a_filter_of_which_nothing_can_be_seen_has_no_factor() -> None:
+    rows = [("rate-hour", 60, HOSTILE, 2.04, None), ("rate-week", 10080, HOSTILE, 1452.4, 1.2499)]
+    (row,) = build_reach_table(pl.DataFrame(rows, schema=REACH, orient="row")).to_dicts()
+    assert row["rate-hour · 1 h"] == "– of 2.0"
+    assert row["rate-week · 7 d"] == "1.25x of 1,452"

@@ -12,10 +12,11 @@ from benchmarks.demo_faults import find_faults
 from benchmarks.quiet_weeks import FIRST_SEED, RULES, bound_rate, find_false_alarms
 from core.settings import AlertRule
 from incidents.alerts.kinds import KINDS
+from metrics.alarms.power import POWER
 
 IS_SOAK = bool(os.environ.get("WEIR_SOAK"))
 WEEKS = 100 if IS_SOAK else 2
-WORLDS = 10 if IS_SOAK else 1
+WORLDS = 20 if IS_SOAK else 1
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -50,10 +51,14 @@ def test_quiet_weeks_raise_no_more_false_alarms_than_configured() -> None:
         assert low <= rule.false_alarms_per_week, (rule.name, counts[rule.name])
 
 
-def test_in_simulated_traffic_a_silence_fires_within_one_hour_and_a_shift_within_two_days() -> None:
-    """One world by default, ten with `WEIR_SOAK=1`: the shift's power is less than one at this volume (docs/alerts.md)."""
+def test_in_demo_traffic_a_shift_by_a_quarter_fires_within_two_weeks_and_a_silence_as_soon_as_it_is_improbable() -> (
+    None
+):
+    """One world by default, twenty with `WEIR_SOAK=1` (docs/alerts.md has the result)."""
     found = [find_faults(seed) for seed in range(1, WORLDS + 1)]
-    assert [world.factor for world in found] == pytest.approx([1.25] * WORLDS, rel=0.1)
-    assert {world.silence_windows for world in found} == {1}
-    assert sum(world.others for world in found) == 0
-    assert sum(world.shift_windows in (1, 2) for world in found) > WORLDS / 2
+    assert sum(world.shift_windows in (1, 2) for world in found) >= POWER * WORLDS
+    assert sum(world.others for world in found) <= WORLDS / 5
+    for world in found:
+        assert world.silence_hours is not None
+        # The hour in which 14 triggers are missing, or one of its neighbours: hours differ.
+        assert world.silence_hours * world.expected <= 18

@@ -19,6 +19,11 @@ SELECT $end::TIMESTAMP - to_hours(i::INTEGER) AS minute, 'guard' AS filter_name,
     'log' AS source, 500 AS evaluated, 5 AS triggered, 5 AS enforced, CASE WHEN i < 3 THEN 500 ELSE 0 END AS errors,
     0 AS not_run, 0 AS undecided FROM range(1, 6) t(i)"""
 
+_STEADY = """INSERT INTO check_rollup BY NAME
+SELECT $end::TIMESTAMP - to_hours(i::INTEGER) AS minute, 'guard' AS filter_name, 'guard_llm' AS layer, 'enforce' AS mode,
+    'log' AS source, 1000 AS evaluated, 40 AS triggered, 40 AS enforced, 0 AS errors, 0 AS not_run, 0 AS undecided
+    FROM range(1, 1000) t(i)"""
+
 
 @pytest.fixture
 def failing(home: Home) -> Home:
@@ -86,3 +91,21 @@ def test_replay__lists_what_would_have_fired_and_keeps_nothing(failing: Home, tm
     missing = run("alerts", "replay", "--rules", "nowhere.toml", home=failing, folder=tmp_path)
     assert (missing.status, missing.out) == (1, "")
     assert "nowhere.toml" in missing.err
+
+
+def test_power__says_how_small_a_rise_each_rule_sees(home: Home) -> None:
+    def work(connection: Connection) -> None:
+        connection.execute(_STEADY, {"end": END})
+
+    home.events.write(work)
+    rows = run("alerts", "power", "--json", home=home).document["power"]
+    assert [(row["rule"], row["window_min"]) for row in rows] == [
+        ("rate-hour", 60),
+        ("rate-day", 1440),
+        ("rate-week", 10080),
+    ]
+    hour, day, week = (row["detectable"] for row in rows)
+    assert hour > day >= week >= 1.25
+    assert rows[0]["expected"] == pytest.approx(40, rel=0.01)
+    assert run("alerts", "set", "rate-hour", "--off", home=home).status == 0
+    assert len(run("alerts", "power", "--json", home=home).document["power"]) == 2
