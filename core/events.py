@@ -31,40 +31,29 @@ _PATIENCE_S = 10.0
 _NO_ROOM = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
-class _Memory:
-    """What every thread's backend looks up: schemas of tables, and SQL of expressions. Both cost more than most queries."""
-
-    def __init__(self) -> None:
-        self.schemas: dict[str, ibis.Schema] = {}
-        self.get_sql = lru_cache(maxsize=1024)(_compile)
-
-    def clear(self) -> None:
-        """Forgets all, and lets go of the cursors that expressions hold."""
-        self.schemas.clear()
-        self.get_sql.cache_clear()
-
-
-def _compile(expression: Relation) -> str:
+@lru_cache(maxsize=4096)
+def _get_sql(expression: Relation) -> str:
+    """The SQL of an expression, which costs more to make than most queries to run; it is the same for every store."""
     return str(ibis.to_sql(expression.to_expr(), dialect="duckdb", pretty=False))
 
 
 class _Backend(Backend):  # type: ignore[misc]  # Ibis has no types
     """Ibis on DuckDB, compiling an expression that comes again only once."""
 
-    memory: _Memory
+    schemas: dict[str, ibis.Schema]
 
     def get_schema(self, table_name: str, **location: Any) -> ibis.Schema:
         """The table's columns; tables change only when a store is opened."""
-        schema = self.memory.schemas.get(table_name)
+        schema = self.schemas.get(table_name)
         if schema is None:
-            schema = self.memory.schemas[table_name] = super().get_schema(table_name, **location)
+            schema = self.schemas[table_name] = super().get_schema(table_name, **location)
         return schema
 
     def compile(self, expr: ibis.Expr, /, **options: Any) -> str:
         """The SQL of `expr`."""
         if any(value is not None for value in options.values()):
             return str(super().compile(expr, **options))
-        return self.memory.get_sql(expr.op())
+        return _get_sql(expr.op())
 
 
 class EventStore:
@@ -94,7 +83,7 @@ class EventStore:
         self._cursors: WeakSet[Connection] = WeakSet()
         self._write_lock = threading.RLock()
         self._local = threading.local()
-        self._memory = _Memory()
+        self._schemas: dict[str, ibis.Schema] = {}
 
     def _connect(self) -> Connection:
         try:
@@ -137,7 +126,7 @@ class EventStore:
         backend: Backend | None = self._local.backend
         if backend is None:
             backend = _Backend.from_connection(cursor)
-            backend.memory = self._memory
+            backend.schemas = self._schemas
             self._local.backend = backend
         return backend
 
@@ -191,11 +180,8 @@ class EventStore:
                 self._generation += 1
                 try:
                     # Two handles of one file in one process would share what they hold in memory: all of the old go first.
-                    for one in list(self._cursors):
-                        _close_when_free(one)
-                    self._cursors.clear()
-                    self._memory.clear()
-                    self._connection.close()
+                    self._schemas.clear()
+                    self._close_all()
                     fresh.replace(self.path)
                 finally:
                     self._connection = self._connect()
@@ -226,7 +212,14 @@ class EventStore:
 
     def close(self) -> None:
         """Closes the file for every thread."""
-        self._memory.clear()
+        with self._cursor_lock:
+            self._close_all()
+
+    def _close_all(self) -> None:
+        # One by one: expressions whose SQL is kept still hold cursors, and a cursor that is open holds the file.
+        for one in list(self._cursors):
+            _close_when_free(one)
+        self._cursors.clear()
         self._connection.close()
 
 

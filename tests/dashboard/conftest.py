@@ -13,12 +13,14 @@ from page_rows import fill
 from core.clock import now
 from core.settings import load_settings
 from service.home import Home, open_home, serve_home
+from tests.stores import lay_out
 
 
 @pytest.fixture
 def empty_home(tmp_path: Path) -> Iterator[Home]:
     """A served home without a row."""
     st.cache_data.clear()
+    lay_out(tmp_path / "home")
     with open_home(load_settings(tmp_path / "home")) as home:
         serve_home(home)
         try:

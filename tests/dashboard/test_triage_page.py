@@ -26,6 +26,7 @@ from incidents.models import AuditEntry, Case, Vote
 from incidents.people import SYSTEM, Actor, Role
 from ingest.load import load_records
 from service.home import Home, open_home, serve_home
+from tests.stores import lay_out
 
 PAGE = Path(__file__).parents[2] / "dashboard" / "pages" / "triage.py"
 ME, OTHER = Actor("analyst", Role.LEAD), Actor("ben", Role.REVIEWER)
@@ -36,6 +37,7 @@ TIMEOUT_S = 60
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
     """A home with three flagged turns of two conversations."""
+    lay_out(tmp_path / "home")
     with open_home(Settings().model_copy(update={"home": tmp_path / "home"})) as opened:
         add_turn(opened, "r1", "c1", category="hate", score=0.71)
         add_turn(opened, "r2", "c1", category="privacy", score=0.9)

@@ -10,11 +10,10 @@ from typing import Any
 from core.events import EventStore
 from core.records import RecordStore
 from core.settings import Settings
-from incidents import MIGRATIONS
 from incidents.cases import list_cases, open_cases
 from incidents.people import SYSTEM, Actor, Role
 from ingest.load import load_records
-from ingest.schema import create_tables
+from tests.stores import lay_out
 
 T0 = datetime.fromisoformat("2026-03-02T09:00:00")
 ANA = Actor("ana", Role.REVIEWER)
@@ -73,9 +72,6 @@ class House:
 
 def open_house(home: Path) -> House:
     """A home at that folder; close both stores afterwards."""
+    lay_out(home)
     settings = Settings(home=home)
-    events = EventStore(settings.events_path, threads=1)
-    create_tables(events)
-    records = RecordStore(settings.records_url)
-    records.upgrade(MIGRATIONS)
-    return House(settings, events, records)
+    return House(settings, EventStore(settings.events_path, threads=1), RecordStore(settings.records_url))

@@ -16,8 +16,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from core.errors import AppError, ConflictError, TransitionError
-from core.records import RecordStore
-from incidents import MIGRATIONS
 from incidents.audit import change, find_tampering
 from incidents.cases import (
     escalate_case,
@@ -36,6 +34,7 @@ from incidents.people import SYSTEM, Actor, Role
 from incidents.reviews import VoteCreate, cast_vote, find_standing, list_votes, undo_vote
 from incidents.transitions import TRANSITIONS, Event, find_rule, fold, list_actions
 from incidents.views import add_event, get_row, get_snapshot, list_events
+from tests.stores import open_records
 
 PEOPLE = [Actor(name, Role.LEAD) for name in ("ana", "ben", "eve")]
 people = st.sampled_from(PEOPLE)
@@ -83,8 +82,7 @@ class LifeOfACase(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
         self.folder = tempfile.TemporaryDirectory()
-        self.records = RecordStore(f"sqlite:///{Path(self.folder.name) / 'records.sqlite'}")
-        self.records.upgrade(MIGRATIONS)
+        self.records = open_records(Path(self.folder.name))
         self.at = T0
         self.case_id = make_case_id("r1")
         with change(self.records, actor=SYSTEM, at=self.at) as current:
@@ -215,8 +213,7 @@ TestLifeOfACase = LifeOfACase.TestCase
 
 
 def test_a_case_row_that_was_tampered_with_no_longer_equals_its_fold(tmp_path: Path) -> None:
-    records = RecordStore(f"sqlite:///{tmp_path / 'records.sqlite'}")
-    records.upgrade(MIGRATIONS)
+    records = open_records(tmp_path)
     with change(records, actor=SYSTEM, at=T0) as current:
         add_cases(current, [NewCase("r1", None, T0, OpenedBy.TRIGGER)], seen=1)
         current.record("cases.open", "cases", {})

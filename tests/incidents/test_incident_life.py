@@ -17,8 +17,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from sqlmodel import select
 
 from core.errors import AccessError, AppError, ConflictError, NotFoundError, TransitionError
-from core.records import RecordStore
-from incidents import MIGRATIONS
 from incidents.audit import change, find_tampering
 from incidents.enums import AlertState, GuidedEnum
 from incidents.models import AlertEvent, AlertRow, AuditEntry
@@ -40,6 +38,7 @@ from incidents.response.work import (
     open_incident,
     project,
 )
+from tests.stores import open_records
 
 VALID = {
     "severity": "high",
@@ -119,8 +118,7 @@ class LifeOfAnIncident(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
         self.folder = tempfile.TemporaryDirectory()
-        self.records = RecordStore(f"sqlite:///{Path(self.folder.name) / 'records.sqlite'}")
-        self.records.upgrade(MIGRATIONS)
+        self.records = open_records(Path(self.folder.name))
         self.at = T0
         view = open_incident(self.records, actor=ANA, title="t", severity=Severity.LOW, at=self.at)
         self.number = view.number

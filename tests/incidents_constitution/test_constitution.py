@@ -32,6 +32,7 @@ from incidents.people import Actor, Role
 from incidents.reviews import mirror_votes
 from metrics.paired import PairedCounts, compare_pairs
 from service.home import Home, open_home
+from tests.stores import lay_out
 from tests.stub_model import MODEL, Stub, serve_stub
 
 SAMPLE = Path(__file__).parents[2] / "sample_suites" / "financial-literacy"
@@ -42,6 +43,7 @@ TEXTS = st.text(st.characters(min_codepoint=32, exclude_categories=("Cs", "Cc"))
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
+    lay_out(tmp_path / "home")
     with open_home(load_settings(tmp_path / "home")) as opened:
         yield opened
 

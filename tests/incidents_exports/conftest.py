@@ -9,7 +9,7 @@ import pytest
 from export_world import World, open_world
 
 from core.records import RecordStore
-from incidents import MIGRATIONS
+from tests.stores import open_records
 
 
 @pytest.fixture
@@ -23,7 +23,6 @@ def world(tmp_path: Path) -> Iterator[World]:
 @pytest.fixture
 def records(tmp_path: Path) -> Iterator[RecordStore]:
     """An empty decision store."""
-    store = RecordStore(f"sqlite:///{tmp_path / 'incidents.sqlite'}")
-    store.upgrade(MIGRATIONS)
+    store = open_records(tmp_path)
     yield store
     store.close()

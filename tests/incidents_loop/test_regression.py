@@ -22,6 +22,7 @@ from incidents.reviews import VoteCreate, cast_vote
 from ingest.load import load_records
 from service.home import Home, open_home
 from tests.service.commands import Outcome, run
+from tests.stores import lay_out
 
 AT = datetime(2026, 3, 2, 9)
 ANA, BEN = Actor("ana", Role.REVIEWER), Actor("ben", Role.REVIEWER)
@@ -39,6 +40,7 @@ FILTERS = ("--filter", "filter_name=blocklist")
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
     """A home with five turns; the blocklist and a guard checked each, and people judged each."""
+    lay_out(tmp_path / "home")
     with open_home(load_settings(tmp_path / "home")) as opened:
         turns = [turn(name) for name in CASES]
         load_records(opened.events, "model_log", turns, source="m", settings=opened.settings)

@@ -26,6 +26,7 @@ from metrics.rank_agreement import average_ranks, estimate_concordance, estimate
 from service.home import Home, open_home
 from tests.incidents_ranking.simulate import main, true_order
 from tests.service.commands import run
+from tests.stores import lay_out
 
 SAMPLE = Path(__file__).parents[2] / "sample_rankings"
 AT = datetime(2026, 3, 2, 9)
@@ -36,6 +37,7 @@ LIMITS = {"min_sample": 2, "confidence": 0.95}
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
+    lay_out(tmp_path / "home")
     with open_home(load_settings(tmp_path / "home")) as opened:
         load_prompts(opened.records, "s", TWO, actor=LEA, at=AT)
         yield opened

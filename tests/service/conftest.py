@@ -10,11 +10,13 @@ import pytest
 from core.settings import load_settings
 from service.home import Home, open_home
 from tests.service.commands import SAMPLES, run
+from tests.stores import lay_out
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
     """An empty home."""
+    lay_out(tmp_path / "home")
     with open_home(load_settings(tmp_path / "home")) as opened:
         yield opened
 

@@ -23,6 +23,7 @@ from service.erasing import erase
 from service.home import Home, open_home
 from tests.ingest.logs import make_check, make_turn, to_jsonl
 from tests.service.commands import Outcome, run
+from tests.stores import lay_out
 
 ADA = Actor("ada", Role.ADMIN)
 SECRET = "Zebulon Quartzite lives at the old \N{SNOWMAN} lighthouse"
@@ -46,6 +47,7 @@ def records() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
+    lay_out(tmp_path / "home")
     with open_home(load_settings(tmp_path / "home")) as opened:
         # As it is written is how it is searched for below: packed columns would hide it from any search.
         opened.events.write(lambda connection: connection.execute("SET GLOBAL force_compression = 'uncompressed'"))

@@ -101,14 +101,16 @@ def test_standard_input(server: Server) -> None:
 
 def test_many_paths_on_one_command_line(server: Server, tmp_path: Path) -> None:
     # Longer than any header may be: what a shell makes of `weir ingest *`.
-    names = [f"{number:04d}-{'rotated-' * 24}.jsonl" for number in range(400)]
+    folder = Path(*["rotated-" * 30] * 4)
+    (tmp_path / folder).mkdir(parents=True)
+    names = [str(folder / f"{number}.jsonl") for number in range(70)]
     assert sum(map(len, names)) > 1 << 16
     for name in names:
         (tmp_path / name).write_bytes(check_lines("globbed", 1))
     status, out, err = weir(server, "ingest", *names, "--json", folder=tmp_path)
     assert (status, err) == (0, b"")
     document = json.loads(out)
-    assert (document["files"], document["stored"]["checks"], document["duplicates"]) == (400, 1, 399)
+    assert (document["files"], document["stored"]["checks"], document["duplicates"]) == (70, 1, 69)
 
 
 def test_report_export_status(server: Server, tmp_path: Path) -> None:
