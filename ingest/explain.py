@@ -24,7 +24,7 @@ from ingest.batch import REJECT_SCHEMA
 from ingest.detect import score_formats
 from ingest.files import choose_format
 from ingest.formats import LogFormat
-from ingest.load import parse_lines
+from ingest.load import parse_lines, prepare_selects
 from ingest.sources.files import read_sample, sniff_kind
 
 _RECORDS, _FIELDS, _ITEMS = 3, 200, 3
@@ -159,7 +159,7 @@ def _read(
     connection.register("unreadable", REJECT_SCHEMA.empty_table())
     parse_lines(connection, log_format)
     refusal, extra = connection.execute("SELECT refusal, extra FROM parsed").fetchall()[0]
-    selects = log_format.selects(settings)
+    selects = prepare_selects(connection, log_format, settings)
     queries = {
         "turns": selects.turns,
         "checks": selects.checks,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from core.settings import Settings
 from ingest.batch import REJECT_SCHEMA, Batch, IngestSummary
 from ingest.crosswalk import load_crosswalk, normalized_sql
 from ingest.formats import LogFormat
-from ingest.formats.base import nested_paths, sql_known_keys, sql_structure, sql_text
+from ingest.formats.base import Selects, nested_paths, sql_known_keys, sql_structure, sql_text
 from ingest.mapping import find_formats, rewrite_record
 from ingest.schema import CHECK_SCORES, CHECKS, LABELS
 from ingest.turns import add_turns_of_checks, merge_turns
@@ -109,7 +109,7 @@ def load_batch(connection: Connection, log_format: LogFormat, batch: Batch, *, s
     summary.rejections = _reject(context, log_format, batch.file)
     summary.rejected = sum(summary.rejections.values())
 
-    selects = log_format.selects(settings)
+    selects = prepare_selects(connection, log_format, settings)
     for name in ("contributing", "yielding"):
         connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} (line_no BIGINT)")
     span: list[Any] = []
@@ -207,9 +207,17 @@ def parse_lines(connection: Connection, log_format: LogFormat) -> None:
     )
 
 
+def prepare_selects(connection: Connection, log_format: LogFormat, settings: Settings) -> Selects:
+    """The format's SELECTs over the accepted records, once what they share is stored."""
+    selects = log_format.selects(settings)
+    if selects.prepared:
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE prepared AS {selects.prepared}")
+    return selects
+
+
 def _has_unknown_keys(connection: Connection, log_format: LogFormat, record: str) -> bool:
-    """Whether any record holds a key that the format does not read; nested structures are always looked through."""
-    if any(not isinstance(leaf, str) for leaf in log_format.structure.values()):
+    """Whether any record holds a key that the format does not read; nested objects are always looked through."""
+    if any(isinstance(leaf, Mapping) for leaf in log_format.structure.values()):
         return True
     # One log has few distinct lists of keys: one record stands for all that share its list.
     lists = connection.execute(

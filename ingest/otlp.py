@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import DecodeError, Message
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -15,7 +14,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from core.errors import FormatError
-from ingest.sources.lines import Records, split_array
+from ingest.otlp_json import Levels, camel, write_lines
+from ingest.sources.lines import Records, split_array, split_lines
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 
@@ -30,6 +30,7 @@ class Signal:
         request: The message of a body.
         response: The message of an answer.
         rejected: Its field that counts what was refused.
+        levels: The fields of a body that lead to its records.
     """
 
     path: str
@@ -37,18 +38,29 @@ class Signal:
     request: type[Message]
     response: type[Message]
     rejected: str
+    levels: Levels
 
 
 TRACES = Signal(
-    "/v1/traces", "otlp_genai_spans", ExportTraceServiceRequest, ExportTraceServiceResponse, "rejected_spans"
+    "/v1/traces",
+    "otlp_genai_spans",
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+    "rejected_spans",
+    Levels("resource_spans", "scope_spans", "spans"),
 )
 LOGS = Signal(
-    "/v1/logs", "otlp_genai_logs", ExportLogsServiceRequest, ExportLogsServiceResponse, "rejected_log_records"
+    "/v1/logs",
+    "otlp_genai_logs",
+    ExportLogsServiceRequest,
+    ExportLogsServiceResponse,
+    "rejected_log_records",
+    Levels("resource_logs", "scope_logs", "log_records"),
 )
 
 
 def read_export(signal: Signal, text: bytes, content_type: str) -> Records:
-    """The one record of a body.
+    """The records of a body: one for each span or log record of a protobuf message, one for a JSON document.
 
     Raises:
         FormatError: The body is not what its content type says.
@@ -60,13 +72,13 @@ def read_export(signal: Signal, text: bytes, content_type: str) -> Records:
         message.ParseFromString(text)
     except DecodeError as error:
         raise FormatError("The body is no OTLP message", str(error), f"Send {signal.request.__name__}.") from error
-    return split_array(MessageToJson(message, indent=None).encode())
+    return split_lines(b"\n".join(write_lines(message, signal.levels)), first_line=1)
 
 
 def write_answer(signal: Signal, content_type: str, *, rejected: int, reason: str) -> bytes:
     """The body of an answer; what was refused is a partial success, which exporters log and do not send again."""
     if content_type == JSON:
-        partial: dict[str, Any] = {_camel(signal.rejected): str(rejected), "errorMessage": reason}
+        partial: dict[str, Any] = {camel(signal.rejected): str(rejected), "errorMessage": reason}
         return json.dumps({"partialSuccess": partial} if rejected else {}).encode()
     response: Any = signal.response()
     if rejected:
@@ -74,8 +86,3 @@ def write_answer(signal: Signal, content_type: str, *, rejected: int, reason: st
         response.partial_success.error_message = reason
     body: bytes = response.SerializeToString()
     return body
-
-
-def _camel(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(part.title() for part in rest)

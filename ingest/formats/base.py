@@ -42,9 +42,11 @@ class Selects:
     (the provider's id of the evaluation, or null), `user_id`, `language`, `app` and `outcome` (facts of the turn), and the
     columns of `checks` except check_id, category, source and ingest_id. `scores` yields `item` and the columns of
     `check_scores` from category_native on. `turns` and `labels` yield their tables' columns except
-    is_logged, source, ingest_id and the label's id.
+    is_logged, source, ingest_id and the label's id. `prepared`, if there is one, is stored first, as a table of that name
+    that the others may read: what several of them need costs once.
     """
 
+    prepared: str = ""
     turns: str = ""
     checks: str = ""
     scores: str = ""
@@ -67,7 +69,7 @@ class LogFormat(Protocol):
 
     @property
     def structure(self) -> Structure:
-        """JSON structure of the known keys; leaves are VARCHAR or JSON, so that no value is lost in reading."""
+        """JSON structure of the known keys; leaves are VARCHAR or JSON, so that no value is lost in reading, or lists of such structures."""
         ...
 
     @property

@@ -17,14 +17,14 @@ from ingest.tracing import (
     turns_of,
 )
 
-_RECORD = (
-    '{"timeUnixNano":"VARCHAR","observedTimeUnixNano":"VARCHAR","eventName":"VARCHAR","traceId":"VARCHAR","spanId":"VARCHAR",'
-    f'"body":"JSON","attributes":{ATTRIBUTES}}}'
-)
-_LOGS = f'[{{"resource":{{"attributes":{ATTRIBUTES}}},"scopeLogs":[{{"logRecords":[{_RECORD}]}}]}}]'
+_RECORD = {
+    **dict.fromkeys(("timeUnixNano", "observedTimeUnixNano", "eventName", "traceId", "spanId"), "VARCHAR"),
+    "body": "JSON",
+    "attributes": ATTRIBUTES,
+}
+_ALL = "flatten(list_transform(coalesce({0}.scopeLogs, []), lambda c: coalesce(c.logRecords, [])))"
 _FAILED = "('fail', 'failed', 'unsafe', 'harmful', 'toxic', 'flagged', 'violation', 'true')"
 _PASSED = "('pass', 'passed', 'safe', 'harmless', 'ok', 'clean', 'false')"
-_RECORDS = "$[*].scopeLogs[*].logRecords[*]"
 
 
 class OtlpGenAILogs:
@@ -37,19 +37,19 @@ class OtlpGenAILogs:
         "gen_ai.client.inference.operation.details or per trace of the older message events; other records are passed over. Turns are named as in the spans' format."
     )
     yields = ("turns", "checks")
-    structure = {"resourceLogs": "JSON"}
+    structure = {"resourceLogs": [{"resource": {"attributes": ATTRIBUTES}, "scopeLogs": [{"logRecords": [_RECORD]}]}]}
     rules = (
         Rule(
             "resourceLogs",
             "invalid_value",
-            f"r.resourceLogs IS NULL OR TRY(from_json(r.resourceLogs, '{_LOGS}')) IS NULL",
+            "r.resourceLogs IS NULL",
             "A line holds one LogsData object: {resourceLogs: [...]}.",
         ),
         Rule(
             "resourceLogs",
             "invalid_time",
-            f"len(list_filter(json_extract(r.resourceLogs, '{_RECORDS}'), lambda l: coalesce(try_cast(coalesce("
-            "nullif(json_extract_string(l, '$.timeUnixNano'), '0'), json_extract_string(l, '$.observedTimeUnixNano')) AS UBIGINT) "
+            f"len(list_filter(flatten(list_transform(r.resourceLogs, lambda e: {_ALL.format('e')})), lambda l: coalesce(try_cast("
+            "coalesce(nullif(l.timeUnixNano, '0'), l.observedTimeUnixNano) AS UBIGINT) "
             "NOT BETWEEN 631152000000000000 AND 4102444800000000000, true))) > 0",
             "Every record has a timeUnixNano or observedTimeUnixNano between 1990 and 2100.",
         ),
@@ -62,15 +62,14 @@ class OtlpGenAILogs:
     def selects(self, settings: Settings) -> Selects:
         """Events by their names."""
         records = f"""
-            (SELECT line_no, extra, l.body AS body, a, of_resource, coalesce(nullif(l.eventName, ''), {attribute("event.name")}) AS event, '' AS title,
+            SELECT line_no, extra, l.body AS body, a, of_resource, coalesce(nullif(l.eventName, ''), {attribute("event.name")}) AS event, '' AS title,
                 {identifier("l.traceId", 16)} AS trace, {identifier("l.spanId", 8)} AS span, md5(CAST(to_json(l) AS VARCHAR)) AS identity ,
                 coalesce(nullif(l.timeUnixNano, '0'), l.observedTimeUnixNano) AS moment, CAST(NULL AS DOUBLE) AS began, CAST(NULL AS DOUBLE) AS ended,
                 {attribute("error.type")} AS failure
              FROM (SELECT line_no, extra, l, {attribute_list("resource.attributes")} AS of_resource, {attribute_list("l.attributes")} AS a
-                   FROM (SELECT line_no, extra, e.resource AS resource,
-                             unnest(flatten(list_transform(coalesce(e.scopeLogs, []), lambda c: coalesce(c.logRecords, [])))) AS l
-                         FROM (SELECT line_no, extra, unnest(from_json(r.resourceLogs, '{_LOGS}')) AS e FROM accepted))))"""
-        details = turns_of(f"{records} WHERE event = 'gen_ai.client.inference.operation.details'")
+                   FROM (SELECT line_no, extra, e.resource AS resource, unnest({_ALL.format("e")}) AS l
+                         FROM (SELECT line_no, extra, unnest(r.resourceLogs) AS e FROM accepted)))"""
+        details = turns_of("prepared WHERE event = 'gen_ai.client.inference.operation.details'")
 
         def said(name: str, of: str = "body") -> str:
             found = f"json_extract({of}, '$.kvlistValue.values[*]')"
@@ -82,7 +81,7 @@ class OtlpGenAILogs:
         answer = f"json_extract_string({said('content', message)}, '$.value.stringValue')"
         is_answer = "event = 'gen_ai.choice'"
         older = select_turns(
-            f"{records} WHERE event IN ('gen_ai.user.message', 'gen_ai.choice')",
+            "prepared WHERE event IN ('gen_ai.user.message', 'gen_ai.choice')",
             **facts(),
             app=attribute("service.name", of="of_resource"),
             prompt=f"CASE WHEN NOT {is_answer} THEN {content} END",
@@ -94,7 +93,7 @@ class OtlpGenAILogs:
         score = number(attribute("gen_ai.evaluation.score.value"))
         fired = f"CASE WHEN failure IS NOT NULL THEN NULL WHEN {label} IN {_FAILED} THEN true WHEN {label} IN {_PASSED} THEN false END"
         evaluations = select_checks(
-            f"{records} WHERE event = 'gen_ai.evaluation.result'",
+            "prepared WHERE event = 'gen_ai.evaluation.result'",
             **facts(),
             taxonomy="'weir'",
             native_id="identity",
@@ -115,7 +114,9 @@ class OtlpGenAILogs:
                 response_id=attribute("gen_ai.response.id"),
             ),
         )
-        results = checks_of(f"{records} WHERE event = 'gen_ai.guardrail.result'", settings)
+        results = checks_of("prepared WHERE event = 'gen_ai.guardrail.result'", settings)
         return Selects(
-            turns=f"{details} UNION ALL BY NAME {older}", checks=f"{evaluations} UNION ALL BY NAME {results}"
+            prepared=records,
+            turns=f"{details} UNION ALL BY NAME {older}",
+            checks=f"{evaluations} UNION ALL BY NAME {results}",
         )

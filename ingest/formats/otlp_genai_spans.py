@@ -18,13 +18,17 @@ from ingest.tracing import (
     turns_of,
 )
 
-_SPAN = (
-    '{"traceId":"VARCHAR","spanId":"VARCHAR","name":"VARCHAR","startTimeUnixNano":"VARCHAR","endTimeUnixNano":"VARCHAR",'
-    f'"attributes":{ATTRIBUTES},"status":{{"code":"VARCHAR","message":"VARCHAR"}}}}'
-)
-_SPANS = (
-    f'[{{"resource":{{"attributes":{ATTRIBUTES}}},"scopeSpans":[{{"spans":[{_SPAN}]}}],'
-    f'"instrumentationLibrarySpans":[{{"spans":[{_SPAN}]}}]}}]'
+_SPANS = [
+    {
+        **dict.fromkeys(("traceId", "spanId", "name", "startTimeUnixNano", "endTimeUnixNano"), "VARCHAR"),
+        "attributes": ATTRIBUTES,
+        "status": {"code": "VARCHAR", "message": "VARCHAR"},
+    }
+]
+_SCOPES = [{"spans": _SPANS}]
+_ALL = (
+    "flatten(list_transform(list_concat(coalesce({0}.scopeSpans, []), coalesce({0}.instrumentationLibrarySpans, [])), "
+    "lambda c: coalesce(c.spans, [])))"
 )
 
 
@@ -39,20 +43,23 @@ class OtlpGenAISpans:
         "verdict: only an action, a flag or a configured threshold gives one, else the check is undecided."
     )
     yields = ("turns", "checks")
-    structure = {"resourceSpans": "JSON"}
+    structure = {
+        "resourceSpans": [
+            {"resource": {"attributes": ATTRIBUTES}, "scopeSpans": _SCOPES, "instrumentationLibrarySpans": _SCOPES}
+        ]
+    }
     rules = (
         Rule(
             "resourceSpans",
             "invalid_value",
-            f"r.resourceSpans IS NULL OR TRY(from_json(r.resourceSpans, '{_SPANS}')) IS NULL",
+            "r.resourceSpans IS NULL",
             "A line holds one TracesData object: {resourceSpans: [...]}.",
         ),
         Rule(
             "resourceSpans",
             "invalid_time",
-            "len(list_filter(json_extract_string(r.resourceSpans, '$[*].*[*].spans[*].startTimeUnixNano'), "
-            "lambda t: coalesce(try_cast(t AS UBIGINT) NOT BETWEEN 631152000000000000 AND 4102444800000000000, true))) > 0 "
-            "OR len(json_extract_string(r.resourceSpans, '$[*].*[*].spans[*].startTimeUnixNano')) < len(json_extract(r.resourceSpans, '$[*].*[*].spans[*]'))",
+            f"len(list_filter(flatten(list_transform(r.resourceSpans, lambda e: {_ALL.format('e')})), lambda s: coalesce("
+            "try_cast(s.startTimeUnixNano AS UBIGINT) NOT BETWEEN 631152000000000000 AND 4102444800000000000, true))) > 0",
             "Every span has a startTimeUnixNano between 1990 and 2100.",
         ),
     )
@@ -64,19 +71,19 @@ class OtlpGenAISpans:
     def selects(self, settings: Settings) -> Selects:
         """Model calls and guardrails among the spans."""
         spans = f"""
-            (SELECT line_no, extra, a, of_resource, s.name AS title, {identifier("s.traceId", 16)} AS trace, {identifier("s.spanId", 8)} AS span,
+            SELECT line_no, extra, a, of_resource, s.name AS title, {identifier("s.traceId", 16)} AS trace, {identifier("s.spanId", 8)} AS span,
                 concat_ws(chr(31), trace, span, s.startTimeUnixNano) AS identity, s.startTimeUnixNano AS moment,
                 try_cast(s.startTimeUnixNano AS BIGINT) AS began, try_cast(s.endTimeUnixNano AS BIGINT) AS ended,
                 CASE WHEN s.status.code IN ('2', 'STATUS_CODE_ERROR') THEN coalesce({attribute("error.type")}, nullif(s.status.message, ''), 'error')
                     ELSE {attribute("error.type")} END AS failure,
                 lower({attribute("gen_ai.operation.name")}) AS operation, upper({attribute("openinference.span.kind")}) AS span_kind
              FROM (SELECT line_no, extra, s, {attribute_list("resource.attributes")} AS of_resource, {attribute_list("s.attributes")} AS a
-                   FROM (SELECT line_no, extra, e.resource AS resource,
-                             unnest(flatten(list_transform(list_concat(coalesce(e.scopeSpans, []), coalesce(e.instrumentationLibrarySpans, [])), lambda c: coalesce(c.spans, [])))) AS s
-                         FROM (SELECT line_no, extra, unnest(from_json(r.resourceSpans, '{_SPANS}')) AS e FROM accepted))))"""
+                   FROM (SELECT line_no, extra, e.resource AS resource, unnest({_ALL.format("e")}) AS s
+                         FROM (SELECT line_no, extra, unnest(r.resourceSpans) AS e FROM accepted)))"""
         is_check = f"(operation IN {GUARDRAILS} OR span_kind = 'GUARDRAIL')"
         is_turn = f"(operation IN {OPERATIONS} OR span_kind = 'LLM')"
         return Selects(
-            turns=turns_of(f"{spans} WHERE {is_turn} AND NOT coalesce({is_check}, false)"),
-            checks=checks_of(f"{spans} WHERE {is_check}", settings),
+            prepared=spans,
+            turns=turns_of(f"prepared WHERE {is_turn} AND NOT coalesce({is_check}, false)"),
+            checks=checks_of(f"prepared WHERE {is_check}", settings),
         )
