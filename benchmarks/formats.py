@@ -31,10 +31,13 @@ from ingest.formats import FORMATS
 from ingest.schema import create_tables
 
 SAMPLES = Path(__file__).parents[1] / "sample_logs"
-_STEP_S = 60
+_STEP_S, _STEP_ID = 60, 100_000
 _UNITS = ((1e9, 1), (1e12, 1_000), (1e15, 1_000_000), (1e18, 1_000_000_000))
 _NAMED_ID = re.compile(r"(?i)(^|[._a-z])id$|uuid$|identifier$|recordnumber$")
+# What names a rule, a model or a place stays: real logs have few of them.
+_SHARED_ID = re.compile(r"(?i)rule|policy|acl|guild|guardrail|model|channel|template|project|account")
 _HEXADECIMAL = re.compile(r"[0-9a-f]{16,}")
+_NUMBER = re.compile(r"\d+(\.\d+)?")
 _ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
 _READERS = {".csv": "read_csv", ".parquet": "read_parquet"}
 
@@ -82,11 +85,13 @@ def _change_of(name: str, value: Any) -> Change | None:
         moment = datetime.fromisoformat(text)
         return lambda turn: (moment + timedelta(seconds=turn * _STEP_S)).isoformat().replace("+00:00", "Z")
     for scale, unit in _UNITS:
-        if text.replace(".", "").isdecimal() and scale < float(text) < 3 * scale:
+        if _NUMBER.fullmatch(text) and scale < float(text) < 3 * scale:
             whole, kind = float(text) if "." in text else int(text), type(value)
             return lambda turn: kind(whole + turn * _STEP_S * unit)
-    if not isinstance(value, str) or not _NAMED_ID.search(name):
+    if not _NAMED_ID.search(name) or _SHARED_ID.search(name) or isinstance(value, float):
         return None
+    if isinstance(value, int):
+        return lambda turn: value + turn * _STEP_ID
     if _HEXADECIMAL.fullmatch(text):
         return lambda turn: f"{int(text, 16) ^ (turn << 20):0{len(text)}x}"
     return lambda turn: f"{text}-{turn}"
