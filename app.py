@@ -12,6 +12,7 @@ from anyio import to_thread
 
 import cli
 from core.clock import now
+from core.logs import configure_logs
 from core.scheduler import build_scheduler
 from core.settings import load_settings
 from incidents.audit_log import record_settings
@@ -29,6 +30,7 @@ _token = ""
 async def lifespan(_app: st.App) -> AsyncIterator[None]:
     """Opens the home, starts the jobs, and publishes the address for commands; undoes all of it in reverse."""
     global _token
+    configure_logs()
     settings = load_settings()
     check_binding(str(st.get_option("server.address") or "0.0.0.0"), settings)  # noqa: S104  Streamlit's default
     with ExitStack() as stack:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from core.errors import AppError, UsageError
+from core.logs import configure_logs
 from core.settings import describe, load_settings
 from service import render
 from service.alert_commands import alerts_app
@@ -223,6 +224,7 @@ def config(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
 def main() -> None:
     """The entry point: runs in the server of the home where there is one, else in this process."""
+    configure_logs()
     arguments = sys.argv[1:]
     try:
         status = _forward(arguments) if _needs_home(arguments) else None

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 from weakref import WeakSet
@@ -20,9 +19,9 @@ import duckdb
 import ibis
 import polars as pl
 from ibis.backends.duckdb import Backend
-from ibis.expr.operations import Relation
 
 from core.errors import StoreBusyError, StoreFullError, UnfitValueError
+from core.sql import to_sql
 
 T = TypeVar("T")
 Connection = duckdb.DuckDBPyConnection
@@ -31,14 +30,8 @@ _PATIENCE_S = 10.0
 _NO_ROOM = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
-@lru_cache(maxsize=4096)
-def _get_sql(expression: Relation) -> str:
-    """The SQL of an expression, which costs more to make than most queries to run; it is the same for every store."""
-    return str(ibis.to_sql(expression.to_expr(), dialect="duckdb", pretty=False))
-
-
 class _Backend(Backend):  # type: ignore[misc]  # Ibis has no types
-    """Ibis on DuckDB, compiling an expression that comes again only once."""
+    """Ibis on DuckDB, looking up a table's columns and compiling an expression of one shape only once."""
 
     schemas: dict[str, ibis.Schema]
 
@@ -53,7 +46,7 @@ class _Backend(Backend):  # type: ignore[misc]  # Ibis has no types
         """The SQL of `expr`."""
         if any(value is not None for value in options.values()):
             return str(super().compile(expr, **options))
-        return _get_sql(expr.op())
+        return to_sql(expr.op())
 
 
 class EventStore:

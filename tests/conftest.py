@@ -9,9 +9,13 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from core.logs import configure_logs
+
 # A busy machine is no failure: no example is timed.
 settings.register_profile("weir", deadline=None)
 settings.load_profile("weir")
+# As the server and the commands do.
+configure_logs()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -9,11 +10,22 @@ from pathlib import Path
 import pytest
 import streamlit as st
 from page_rows import fill
+from streamlit.components.v2 import manifest_scanner
 
 from core.clock import now
 from core.settings import load_settings
 from service.home import Home, open_home, serve_home
 from tests.stores import lay_out
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _scan_for_components_once() -> Iterator[None]:
+    """Each page under test would read the metadata of every installed package, which takes longer than the page."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            manifest_scanner, "scan_component_manifests", functools.cache(manifest_scanner.scan_component_manifests)
+        )
+        yield
 
 
 @pytest.fixture
