@@ -217,36 +217,33 @@ def test_status__document_of_the_contract(library: Home) -> None:
     assert document["stores"]["events"]["rows"]["turns"] == count_turns(library)
 
 
-def test_sample__draws_and_says_how(home: Home) -> None:
-    run("ingest", "sample_logs", home=home)
-    document = run("sample", "--n", "24", "--seed", "3", "--json", home=home).document
-    assert document["population"] == count_turns(home)
+def test_sample__draws_and_says_how(samples: Home) -> None:
+    document = run("sample", "--n", "24", "--seed", "3", "--json", home=samples).document
+    assert document["population"] == count_turns(samples)
     assert document["drawn"] == 24
-    assert sum(stratum["population"] for stratum in document["strata"]) == count_turns(home)
+    assert sum(stratum["population"] for stratum in document["strata"]) == count_turns(samples)
     assert sum(stratum["drawn"] for stratum in document["strata"]) == 24
     for stratum in document["strata"]:
         # Turns of the label log's own sample lend theirs.
         assert stratum["drawn"] / stratum["population"] <= stratum["inclusion_probability"] <= 1
 
 
-def test_sample__plans_without_drawing(home: Home) -> None:
-    run("ingest", "sample_logs", home=home)
+def test_sample__plans_without_drawing(samples: Home) -> None:
     arguments = ("sample", "--n", "24", "--target", "wrong_block_share", "--json")
-    plan = run(*arguments, "--dry-run", home=home).document
+    plan = run(*arguments, "--dry-run", home=samples).document
     assert (plan["sample_id"], plan["opened"], plan["target"]) == (None, 0, "wrong_block_share")
     assert {rate["measure"] for rate in plan["expected"]} >= {"wrong_block_share", "harm_prevalence"}
     for rate in plan["expected"]:
         assert 0 <= rate["low"] <= rate["estimate"] <= rate["high"] <= 1
-    drawn = run(*arguments, home=home).document
+    drawn = run(*arguments, home=samples).document
     assert drawn["sample_id"] == "s1"
     assert drawn["strata"] == plan["strata"]
-    assert run("sample", "--n", "24", "--target", "f1", home=home).status == 2
+    assert run("sample", "--n", "24", "--target", "f1", home=samples).status == 2
 
 
-def test_export_then_verify(home: Home, tmp_path: Path) -> None:
-    run("ingest", "sample_logs", home=home)
+def test_export_then_verify(samples: Home, tmp_path: Path) -> None:
     outcome = run(
-        "export", "classifier", "--out", "set", "--split", "train=0.5,test=0.5", "--json", home=home, folder=tmp_path
+        "export", "classifier", "--out", "set", "--split", "train=0.5,test=0.5", "--json", home=samples, folder=tmp_path
     )
     document = outcome.document
     assert outcome.status == (3 if any(document["refused"].values()) else 0)
@@ -255,17 +252,16 @@ def test_export_then_verify(home: Home, tmp_path: Path) -> None:
     )
     assert Path(document["manifest"]) == tmp_path / "set" / "manifest.json"
     assert {Path(path).name for path in document["files"]} == {path.name for path in (tmp_path / "set").iterdir()}
-    intact = run("export", "verify", "set", "--json", home=home, folder=tmp_path)
+    intact = run("export", "verify", "set", "--json", home=samples, folder=tmp_path)
     assert (intact.status, intact.document["is_intact"], intact.document["has_drifted"]) == (0, True, False)
     with (tmp_path / "set" / "train.jsonl").open("a") as file:
         file.write("{}\n")
-    changed = run("export", "verify", "set", "--json", home=home, folder=tmp_path)
+    changed = run("export", "verify", "set", "--json", home=samples, folder=tmp_path)
     assert (changed.status, changed.document["is_intact"]) == (1, False)
 
 
-def test_export__refused_rows_give_status_3(home: Home, tmp_path: Path) -> None:
-    run("ingest", "sample_logs", home=home)
-    outcome = run("export", "trl-preference", "--out", str(tmp_path / "set"), "--json", home=home)
+def test_export__refused_rows_give_status_3(samples: Home, tmp_path: Path) -> None:
+    outcome = run("export", "trl-preference", "--out", str(tmp_path / "set"), "--json", home=samples)
     assert outcome.status == 3
     assert sum(outcome.document["refused"].values()) > 0
 
