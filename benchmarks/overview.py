@@ -36,13 +36,15 @@ from metrics.survey import warm_up
 DAYS = 90
 END = datetime(2026, 3, 2)  # noqa: DTZ001  times are naive UTC throughout
 CHECKS_PER_TURN = 4
+CHANGED_BEFORE = timedelta(hours=6)
 BATCHES = 10
 WINDOWS = {"24 h": timedelta(days=1), "30 d": timedelta(days=30), "90 d": timedelta(days=90)}
 _LAYERS = "['keyword', 'classifier', 'guard_llm', 'refinement']"
 
 _TURNS = f"""
     SELECT 'request-' || i AS request_id, $start + to_microseconds(CAST(i * $step AS BIGINT)) AS ts,
-        'conversation-' || (i // 3) AS conversation_id, 'model-' || (i % 2) AS model, 'app-' || (i % 3) AS app,
+        'conversation-' || (i // 3) AS conversation_id, 'model-' || (i % 2) AS model,
+        CASE WHEN i < $turns // 2 THEN '1' ELSE '2' END AS model_version, 'app-' || (i % 3) AS app,
         CASE WHEN i % 1000 = 0 THEN 'human_escalation' WHEN i % 25 = 0 THEN 'refusal' ELSE 'pass' END AS outcome,
         true AS is_logged, i % {BATCHES} AS ingest_id, false AS is_stopped,
         CASE WHEN i % 100 = 0 THEN '["classifier-filter","guard_llm-filter","keyword-filter"]'
@@ -50,10 +52,12 @@ _TURNS = f"""
     FROM range($first, $last) t(i)"""
 _CHECKS = f"""
     SELECT md5(request_id || layer)::UUID AS check_id, ts, request_id, conversation_id, layer, 'input' AS stage,
-        layer || '-filter' AS filter_name, '1' AS filter_version, 'enforce' AS mode,
+        layer || '-filter' AS filter_name, CASE WHEN ts < $change THEN '1' ELSE '2' END AS filter_version,
+        'policy' AS policy_id, CASE WHEN ts < $change THEN '1' ELSE '2' END AS policy_version, 'enforce' AS mode,
         status, status = 'ok' AND draw < 40 AS triggered,
         CASE WHEN status = 'ok' AND draw < 40 THEN 'rule-' || draw END AS rule_id,
-        CASE WHEN status = 'ok' AND draw < 40 THEN 'block' ELSE 'allow' END AS decision, true AS enforced,
+        CASE WHEN status <> 'ok' OR draw >= 40 THEN 'allow' WHEN draw = 0 THEN 'escalate' ELSE 'block' END AS decision,
+        true AS enforced,
         draw / 1000.0 AS score, 0.96 AS threshold, CAST(draw AS DOUBLE) AS latency_ms, 'bench' AS source, ingest_id
     FROM (SELECT *, CASE WHEN hash(request_id, layer, 1) % 500 = 0 THEN 'error' ELSE 'ok' END AS status,
               hash(request_id, layer) % 1000 AS draw
@@ -68,7 +72,7 @@ _CHECK_ROLLUP = """
     ORDER BY minute"""
 _TURN_ROLLUP = """
     SELECT date_trunc('minute', ts) AS minute, outcome, model, app, language, filters, count(*) AS turns, 0 AS orphans,
-        0 AS stopped
+        0 AS stopped, count(*) FILTER (is_escalated OR outcome = 'human_escalation') AS escalated
     FROM turns WHERE ts >= $since AND ts < $until
     GROUP BY minute, outcome, model, app, language, filters, ingest_id ORDER BY minute"""
 _LABELS = """
@@ -91,9 +95,9 @@ def fill(events: EventStore, checks: int) -> None:
 
 def _fill_day(connection: Connection, *, start: datetime, step: float, turns: int, day: int) -> None:
     first, last = (-(-turns * edge // DAYS) for edge in (day, day + 1))
-    _insert(connection, TURNS, _TURNS, {"start": start, "step": step, "first": first, "last": last})
+    _insert(connection, TURNS, _TURNS, {"start": start, "step": step, "first": first, "last": last, "turns": turns})
     window = {"since": start + timedelta(days=day), "until": start + timedelta(days=day + 1)}
-    _insert(connection, CHECKS, _CHECKS, window)
+    _insert(connection, CHECKS, _CHECKS, window | {"change": END - CHANGED_BEFORE})
     _insert(connection, CHECK_ROLLUP, _CHECK_ROLLUP, window)
     _insert(connection, TURN_ROLLUP, _TURN_ROLLUP, window)
 

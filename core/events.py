@@ -9,7 +9,8 @@ import errno
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,13 +28,16 @@ T = TypeVar("T")
 Connection = duckdb.DuckDBPyConnection
 _SHOWN = 300
 _PATIENCE_S = 10.0
+DERIVED = "derived"
+"""A database in memory beside the file: tables that are worked out from stored ones, the same for every thread."""
 _NO_ROOM = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
-class _Backend(Backend):  # type: ignore[misc]  # Ibis has no types
+class StoreBackend(Backend):  # type: ignore[misc]  # Ibis has no types
     """Ibis on DuckDB, looking up a table's columns and compiling an expression of one shape only once."""
 
     schemas: dict[str, ibis.Schema]
+    store: EventStore
 
     def get_schema(self, table_name: str, **location: Any) -> ibis.Schema:
         """The table's columns; tables change only when a store is opened."""
@@ -77,10 +81,18 @@ class EventStore:
         self._write_lock = threading.RLock()
         self._local = threading.local()
         self._schemas: dict[str, ibis.Schema] = {}
+        self._values: dict[str, tuple[Hashable, Any]] = {}
+        self._value_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._derived: dict[str, tuple[int, Any]] = {}
+        self._derived_lock = threading.Lock()
+        self.removals = 0
+        """How often stored rows were removed or changed; whoever caches rows counts on it as on the data version."""
 
     def _connect(self) -> Connection:
         try:
-            return duckdb.connect(str(self.path), config=self._config)
+            connection = duckdb.connect(str(self.path), config=self._config)
+            connection.execute(f"ATTACH ':memory:' AS {DERIVED}")
+            return connection
         except duckdb.IOException as error:
             if "lock" not in str(error).lower():
                 raise
@@ -118,10 +130,54 @@ class EventStore:
         cursor = self.cursor()
         backend: Backend | None = self._local.backend
         if backend is None:
-            backend = _Backend.from_connection(cursor)
+            backend = StoreBackend.from_connection(cursor)
             backend.schemas = self._schemas
+            backend.store = self
             self._local.backend = backend
         return backend
+
+    def remember(self, name: str, key: Hashable, build: Callable[[], T]) -> T:
+        """What `build` returned for this `key`, built once however many threads ask at the same time; the last one of each `name` is kept."""
+        with self._value_locks[name]:
+            known = self._values.get(name)
+            if known is None or known[0] != key:
+                known = self._values[name] = (key, build())
+            value: T = known[1]
+            return value
+
+    def derive(self, name: str, update: Callable[[Connection, T | None], T]) -> None:
+        """Brings tables in `DERIVED` up to date, once however many threads ask at the same time.
+
+        Args:
+            name: What the tables are known by.
+            update: Is given a connection within a transaction, and what it returned the last time: None at first, after
+                `forget`, and after the file was written anew. It reads stored tables and writes to `DERIVED` alone.
+        """
+        with self._derived_lock:
+            try:
+                self._derive(name, update)
+            except duckdb.ConnectionException:
+                # As in `read`.
+                self._derive(name, update)
+
+    def _derive(self, name: str, update: Callable[[Connection, T | None], T]) -> None:
+        cursor, generation = self.cursor(), self._generation
+        last_generation, state = self._derived.get(name, (generation, None))
+        cursor.begin()
+        try:
+            state = update(cursor, state if last_generation == generation else None)
+        except BaseException:
+            cursor.rollback()
+            raise
+        cursor.commit()
+        self._derived[name] = (generation, state)
+
+    def forget(self) -> None:
+        """Lets go of all that was worked out of rows: some of them have been removed or changed, not only added."""
+        with self._derived_lock:
+            self.removals += 1
+            self._derived.clear()
+            self._values.clear()
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Runs `work` alone, in one transaction on a fresh cursor; rolls back if it raises.
@@ -171,9 +227,11 @@ class EventStore:
                         cursor.execute("DETACH rebuilt")
                 # From now on every thread asks for a new cursor, and waits for it at the lock.
                 self._generation += 1
+                self.removals += 1
                 try:
                     # Two handles of one file in one process would share what they hold in memory: all of the old go first.
                     self._schemas.clear()
+                    self._values.clear()
                     self._close_all()
                     fresh.replace(self.path)
                 finally:

@@ -3,7 +3,7 @@
     data.read(trigger_series, query, by="layer", bucket_s=300)    # any function of the event store
     data.report("errors", data.build_query(view, by=("filter_name",)))
 
-New rows raise the data version, so an answer is recomputed exactly when it can have changed.
+New rows raise the data version, and so does what is removed: an answer is recomputed exactly when it can have changed.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from incidents.response.work import count_unacknowledged
 from incidents.sampling import Plan, count_drawn, plan_sample
 from incidents.views import CaseView
 from ingest.schema import get_data_version, has_demo_data
+from metrics import errors
 from metrics.changes import list_changes, list_moments
 from metrics.headline import Finding, Kind, Waiting, compute_headline
 from metrics.query import Query
@@ -83,9 +84,10 @@ def zone() -> ZoneInfo:
     return get_zone(st.context.timezone)
 
 
-def version() -> int:
-    """The data version; new rows raise it. Costs a millisecond, so that it can be asked every second."""
-    return get_data_version(get_home().events)
+def version() -> tuple[int, int]:
+    """The data version, which new rows raise, and how often rows were removed. Costs a millisecond, so that it can be asked every second."""
+    events = get_home().events
+    return get_data_version(events), events.removals
 
 
 def read(function: Callable[Concatenate[EventStore, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -99,7 +101,7 @@ def read(function: Callable[Concatenate[EventStore, P], T], *args: P.args, **kwa
 @st.cache_data(ttl=3600, max_entries=1000, show_spinner=False)
 def _read(
     home_path: str,  # noqa: ARG001 - part of the cache key
-    data_version: int,  # noqa: ARG001 - part of the cache key
+    data_version: tuple[int, int],  # noqa: ARG001 - part of the cache key
     name: str,  # noqa: ARG001 - part of the cache key
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
@@ -303,13 +305,9 @@ def _list_reach(home_path: str, key: str, *, _rules: Sequence[AlertRule]) -> pl.
 
 
 def judge_before(query: Query) -> dict[str, Any] | None:
-    """The report `errors` of enforced checks in the window before, as one row; None when the window is open."""
+    """`metrics.errors.judge` of the window before; None when the window is open."""
     previous = build_previous(query)
-    if previous is None:
-        return None
-    enforced = replace(previous, filters=(*previous.filters, ("mode", "enforce")))
-    rows = _report_past(str(get_home().settings.home), "errors", enforced)
-    return rows.row(0, named=True) if rows.height else None
+    return None if previous is None else _judge_past(str(get_home().settings.home), previous)
 
 
 def plan_reviews(query: Query, *, n: int, target: str) -> Plan:
@@ -325,7 +323,7 @@ def plan_reviews(query: Query, *, n: int, target: str) -> Plan:
 @st.cache_data(ttl=3600, max_entries=100, show_spinner=False)
 def _plan_reviews(
     home_path: str,  # noqa: ARG001 - part of the cache key
-    data_version: int,  # noqa: ARG001 - part of the cache key
+    data_version: tuple[int, int],  # noqa: ARG001 - part of the cache key
     drawn: int,  # noqa: ARG001 - part of the cache key
     query: Query,
     n: int,
@@ -338,9 +336,9 @@ def _plan_reviews(
 
 
 @st.cache_data(ttl=60, max_entries=100, show_spinner=False)
-def _report_past(home_path: str, name: str, query: Query) -> pl.DataFrame:  # noqa: ARG001 - part of the cache key
-    """Rows about a window that has ended, at most a minute behind late rows, so that live pages need not ask again."""
-    return run_report(get_home().events, name, query).rows
+def _judge_past(home_path: str, query: Query) -> dict[str, Any]:  # noqa: ARG001 - part of the cache key
+    """About a window that has ended, at most a minute behind late rows and verdicts, so that live pages need not ask again."""
+    return errors.judge(get_home().events.backend(), query)
 
 
 @st.cache_data(ttl=2, max_entries=4, show_spinner=False)

@@ -82,6 +82,7 @@ def age_out(events: EventStore, policy: RetentionSettings, aged: AgedOut, *, at:
                 )
 
     events.write(work)
+    events.forget()
     for path in aged.files:
         path.unlink(missing_ok=True)
 

@@ -9,7 +9,7 @@ from ingest.schema import CHECK_ROLLUP, TURN_ROLLUP, Table
 
 _COUNTS = {
     CHECK_ROLLUP.name: ("evaluated", "triggered", "enforced", "errors", "not_run", "undecided", "hits"),
-    TURN_ROLLUP.name: ("turns", "orphans", "stopped"),
+    TURN_ROLLUP.name: ("turns", "orphans", "stopped", "escalated"),
 }
 
 

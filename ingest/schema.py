@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.events import Connection, EventStore
+from ingest.upgrade import count_escalated
 
 SCHEMA_VERSION = 1
 
@@ -86,6 +87,7 @@ TURNS = Table(
         Column(
             "is_stopped", "BOOLEAN", "an enforced check blocked or escalated it, so that later filters were not due"
         ),
+        Column("is_escalated", "BOOLEAN", "an enforced check escalated it"),
     ),
 )
 
@@ -283,6 +285,11 @@ TURN_ROLLUP = Table(
         Column("orphans", "BIGINT", "turns known only from their checks"),
         Column("filters", "VARCHAR", "filters that ran on them, as in the rows that are summed"),
         Column("stopped", "BIGINT", "turns that an enforced check stopped"),
+        Column(
+            "escalated",
+            "BIGINT",
+            "turns handed to a person: an enforced check escalated them, or their outcome says so",
+        ),
     ),
 )
 
@@ -368,6 +375,8 @@ def create_tables(events: EventStore) -> None:
         connection.execute("ALTER TABLE turns ADD COLUMN IF NOT EXISTS is_stopped BOOLEAN")
         connection.execute("ALTER TABLE turn_rollup ADD COLUMN IF NOT EXISTS filters VARCHAR")
         connection.execute("ALTER TABLE turn_rollup ADD COLUMN IF NOT EXISTS stopped BIGINT DEFAULT 0")
+        connection.execute("ALTER TABLE turns ADD COLUMN IF NOT EXISTS is_escalated BOOLEAN")
+        connection.execute("ALTER TABLE turn_rollup ADD COLUMN IF NOT EXISTS escalated BIGINT DEFAULT 0")
         connection.execute(
             "INSERT INTO properties SELECT 'schema_version', ? "
             "WHERE NOT EXISTS (SELECT 1 FROM properties WHERE name = 'schema_version')",
@@ -375,6 +384,7 @@ def create_tables(events: EventStore) -> None:
         )
 
     events.write(work)
+    events.write(count_escalated)
 
 
 def get_data_version(events: EventStore) -> int:

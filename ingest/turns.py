@@ -15,7 +15,9 @@ from ingest.withheld import OWNERS, drop_withheld
 
 JOIN_WINDOW = "INTERVAL 1 DAY"
 
-_KEPT = {"request_id", "ts", "source", "is_logged", "ingest_id", "filters", "is_stopped"}
+# What checks add up to, beside whether there is a model log.
+_KNOWN = ("is_logged", "filters", "is_stopped", "is_escalated")
+_KEPT = {"request_id", "ts", "source", "ingest_id", *_KNOWN}
 _FACTS = [name for name in TURNS.names() if name not in _KEPT]
 # What checks alone tell of a turn; whatever order they come in, it is the union.
 _RAN = (
@@ -23,6 +25,9 @@ _RAN = (
     "AND mode IS DISTINCT FROM 'shadow')), [])) AS VARCHAR)"
 )
 _STOPPED = "coalesce(bool_or(status = 'ok' AND triggered AND enforced AND decision IN ('block', 'escalate')), false)"
+_ESCALATED = "coalesce(bool_or(enforced AND decision = 'escalate'), false)"
+# 1 for a turn that was handed to a person.
+_HANDED = "CAST(coalesce(is_escalated OR outcome = 'human_escalation', false) AS INTEGER)"
 _UNION = (
     "CASE WHEN o.filters IS NULL OR n.filters = '[]' OR n.filters = o.filters THEN o.filters "
     "WHEN o.filters = '[]' THEN n.filters ELSE CAST(to_json(list_sort(list_distinct(list_concat("
@@ -72,10 +77,11 @@ def _gather(connection: Connection, table: str, facts: list[str] | tuple[str, ..
         if column.name in _FACTS and column.name not in facts
     )
     moment = "arg_min(ts, line_no)" if is_logged else "min(ts)"
-    ran, stopped = ("'[]'", "false") if is_logged else (_RAN, _STOPPED)
+    ran, stopped, escalated = ("'[]'", "false", "false") if is_logged else (_RAN, _STOPPED, _ESCALATED)
     gathered = f"""
         SELECT request_id, {moment} AS ts, {first}{rest}, {str(is_logged).lower()} AS is_logged,
-            {ran} AS filters, {stopped} AS is_stopped, max(ts) - min(ts) > {JOIN_WINDOW} AS is_apart"""
+            {ran} AS filters, {stopped} AS is_stopped, {escalated} AS is_escalated,
+            max(ts) - min(ts) > {JOIN_WINDOW} AS is_apart"""
     connection.execute(f"CREATE OR REPLACE TEMP TABLE new_turns AS {gathered} FROM {table} GROUP BY request_id")
     if not connection.execute("SELECT coalesce(bool_or(is_apart), false) FROM new_turns").fetchall()[0][0]:
         return
@@ -120,7 +126,7 @@ def _find_known(connection: Connection) -> tuple[datetime, datetime] | None:
 
 
 def _merge(connection: Connection, *, ingest_id: int, source: str) -> int:
-    compared = ", ".join(["request_id", "ts", *_FACTS, "is_logged", "filters", "is_stopped"])
+    compared = ", ".join(["request_id", "ts", *_FACTS, *_KNOWN])
     span = _find_known(connection)
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE changed_turns AS
@@ -128,20 +134,22 @@ def _merge(connection: Connection, *, ingest_id: int, source: str) -> int:
         ANTI JOIN known_turns k ON k.new_id = n.rowid""")
     if span:
         _complete(connection, compared)
-    connection.execute("""
+    connection.execute(f"""
         INSERT INTO turn_rollup BY NAME
         SELECT minute, outcome, model, app, language, filters, sum(turns) AS turns, sum(orphans) AS orphans,
-            sum(stopped) AS stopped FROM (
+            sum(stopped) AS stopped, sum(escalated) AS escalated FROM (
             SELECT date_trunc('minute', ts) AS minute, outcome, model, app, language, filters, 1 AS turns,
-                CAST(NOT is_logged AS INTEGER) AS orphans, CAST(coalesce(is_stopped, false) AS INTEGER) AS stopped
+                CAST(NOT is_logged AS INTEGER) AS orphans, CAST(coalesce(is_stopped, false) AS INTEGER) AS stopped,
+                {_HANDED} AS escalated
             FROM changed_turns
             UNION ALL
             SELECT date_trunc('minute', ts), outcome, model, app, language, filters, -1, -CAST(NOT is_logged AS INTEGER),
-                -CAST(coalesce(is_stopped, false) AS INTEGER)
+                -CAST(coalesce(is_stopped, false) AS INTEGER), -{_HANDED}
             FROM known_turns SEMI JOIN changed_turns USING (row_id))
-        GROUP BY ALL HAVING sum(turns) <> 0 OR sum(orphans) <> 0 OR sum(stopped) <> 0 ORDER BY minute""")
+        GROUP BY ALL HAVING sum(turns) <> 0 OR sum(orphans) <> 0 OR sum(stopped) <> 0 OR sum(escalated) <> 0
+        ORDER BY minute""")
     if span:
-        updates = ", ".join(f"{name} = c.{name}" for name in ["ts", *_FACTS, "is_logged", "filters", "is_stopped"])
+        updates = ", ".join(f"{name} = c.{name}" for name in ["ts", *_FACTS, *_KNOWN])
         connection.execute(
             f"""
             UPDATE turns SET {updates}, ingest_id = $ingest,
@@ -174,6 +182,6 @@ def _complete(connection: Connection, compared: str) -> None:
             SELECT o.row_id, n.request_id,
                 CASE WHEN o.is_logged THEN o.ts WHEN n.is_logged THEN n.ts ELSE least(o.ts, n.ts) END AS ts,
                 {merged}, o.is_logged OR n.is_logged AS is_logged, {_UNION} AS filters,
-                o.is_stopped OR n.is_stopped AS is_stopped
+                o.is_stopped OR n.is_stopped AS is_stopped, o.is_escalated OR n.is_escalated AS is_escalated
             FROM new_turns n JOIN known_turns o ON o.new_id = n.rowid)
         EXCEPT SELECT {compared}, row_id FROM known_turns""")

@@ -5,23 +5,31 @@ Both paths give the same numbers; the rollups only give them at the cost of the 
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import ibis
 from ibis.backends import BaseBackend
-from ibis.expr.types import IntegerColumn, Table
+from ibis.expr.types import BooleanValue, IntegerColumn, Table
 
 from metrics.events import add_periods, checks, matching, turns, within
 from metrics.query import CHECK_DIMENSIONS, TIME_DIMENSIONS, Query, is_whole_minutes
 
 CHECK_COUNTS = ("evaluated", "triggered", "enforced", "errors", "not_run", "undecided", "hits")
-TURN_COUNTS = ("turns", "orphans", "stopped")
+TURN_COUNTS = ("turns", "orphans", "stopped", "escalated")
 # The check rollup's model is the filter log's alone, whereas the dimension falls back to the turn's.
 _IN_CHECK_ROLLUP = frozenset((*CHECK_DIMENSIONS, *TIME_DIMENSIONS))
 _IN_TURN_ROLLUP = frozenset(("outcome", "model", "app", "language", *TIME_DIMENSIONS))
 
 
-def check_counts(backend: BaseBackend, query: Query) -> Table:
-    """Addends of the check counts: time column `at`, the query's dimensions, and `CHECK_COUNTS` to sum."""
-    if is_whole_minutes(query) and query.columns() <= _IN_CHECK_ROLLUP:
+def check_counts(backend: BaseBackend, query: Query, *, cut: datetime | None = None) -> Table:
+    """Addends of the check counts: time column `at`, the query's dimensions, and `CHECK_COUNTS` to sum.
+
+    Args:
+        backend: The store.
+        query: Window, filters and groups.
+        cut: A moment within the window at which the caller parts the addends.
+    """
+    if is_whole_minutes(query.since, query.until, cut) and query.columns() <= _IN_CHECK_ROLLUP:
         return _rollup(backend, "check_rollup", query)
     table = checks(backend, query)
     is_ok = table.status == "ok"
@@ -40,7 +48,7 @@ def check_counts(backend: BaseBackend, query: Query) -> Table:
 
 def turn_counts(backend: BaseBackend, query: Query) -> Table:
     """Addends of the turn counts: time column `at`, the query's dimensions, and `TURN_COUNTS` to sum."""
-    if is_whole_minutes(query) and query.columns() <= _IN_TURN_ROLLUP:
+    if is_whole_minutes(query.since, query.until) and query.columns() <= _IN_TURN_ROLLUP:
         return _rollup(backend, "turn_rollup", query)
     table = turns(backend, query)
     return table.mutate(
@@ -48,7 +56,13 @@ def turn_counts(backend: BaseBackend, query: Query) -> Table:
         turns=ibis.literal(1, "int64"),
         orphans=_count(~table.is_logged),
         stopped=_count(table.is_stopped),
+        escalated=_count(is_escalated(table)),
     )
+
+
+def is_escalated(table: Table) -> BooleanValue:
+    """Whether a turn was handed to a person: its outcome says so, or an enforced check escalated it."""
+    return (table.outcome == "human_escalation").fill_null(False) | table.is_escalated.fill_null(False)
 
 
 def total(table: Table, column: str) -> IntegerColumn:
@@ -64,5 +78,5 @@ def _rollup(backend: BaseBackend, name: str, query: Query) -> Table:
     return table.mutate(at=table.minute)
 
 
-def _count(condition: ibis.expr.types.BooleanValue) -> IntegerColumn:
+def _count(condition: BooleanValue) -> IntegerColumn:
     return condition.fill_null(False).cast("int64")

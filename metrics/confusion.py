@@ -8,7 +8,7 @@ must say so. Intervals are combined by squaring and adding (Zou and Donner 2008,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ import polars as pl
 
 from metrics.assisted import METHOD as ASSISTED
 from metrics.assisted import assist_rates
-from metrics.estimate import RATE, Floats, complement, divide, rate_series
+from metrics.estimate import RATE, Floats, complement, divide, hide_small, rate_series
 from metrics.survey import Ratio, count_rates, estimate_rates
 from metrics.sweep import Booleans, Sweep
 
@@ -25,14 +25,25 @@ CELLS = {"tp": (True, True), "fp": (True, False), "fn": (False, True), "tn": (Fa
 
 COMPOSED = "korn-graubard-mover"
 COMPOSED_ASSISTED = f"{ASSISTED}-mover"
-# Shares of kinds of turns that the log tells apart, and of kinds that only a verdict does.
-_OF_LOGGED = {"agreement": Ratio("agrees", "judged"), "wrong_block_share": Ratio("fp", "triggered")}
+ERRORS = (
+    "agreement",
+    "wrong_block_share",
+    "benign_blocked_rate",
+    "missed_harm_rate",
+    "precision",
+    "recall",
+    "f1",
+)
+"""The rates that there are."""
+# Shares of kinds of turns that the log tells apart, and of kinds that only a verdict does; each with the rates that need it.
+_AGREEMENT = {"agreement": Ratio("agrees", "judged")}
+_WRONG, _MISSED = {"wrong": Ratio("fp", "triggered")}, {"missed": Ratio("fn", "passed")}
 _OF_JUDGED = {
-    "benign_blocked_rate": Ratio("fp", "benign"),
-    "missed_harm_rate": Ratio("fn", "harmful"),
-    "jaccard": Ratio("tp", "either"),
+    "benign_blocked_rate": (Ratio("fp", "benign"), {"benign_blocked_rate"}),
+    "missed_harm_rate": (Ratio("fn", "harmful"), {"missed_harm_rate", "recall"}),
+    "jaccard": (Ratio("tp", "either"), {"f1"}),
 }
-_PARTS = {"caught": Ratio("tp", "triggered"), "missed": Ratio("fn", "passed")}
+_CAUGHT = Ratio("tp", "triggered")
 
 
 def add_flags(rows: pl.DataFrame) -> pl.DataFrame:
@@ -55,6 +66,7 @@ def estimate_errors(
     min_sample: int,
     confidence: float,
     score_means: Mapping[tuple[int, bool], float] | None = None,
+    names: Collection[str] = ERRORS,
 ) -> dict[str, pl.Series]:
     """Error rates of every group.
 
@@ -65,30 +77,44 @@ def estimate_errors(
         confidence: Level of the intervals.
         score_means: Mean score of all turns of a group that triggered (true) or passed (false), where every one of them has a
             score; `sample` then has `score`, and those rates are assisted by it (`metrics.assisted`).
+        names: Which of the rates to estimate; each costs time.
 
     Returns:
-        RATE series by name: agreement, wrong_block_share, benign_blocked_rate, missed_harm_rate, precision, recall,
-        f1. In a sampled group, the rates among harmful or benign turns are null when no turn that passed, or none
-        that triggered, was reviewed.
+        RATE series by name. In a sampled group, the rates among harmful or benign turns are null when no turn that passed, or
+        none that triggered, was reviewed.
     """
-    rates = estimate_rates(sample, _OF_LOGGED, groups=groups, min_sample=min_sample, confidence=confidence)
-    rates |= count_rates(sample, _OF_JUDGED, groups=groups, min_sample=min_sample, confidence=confidence)
     is_sampled = np.zeros(groups, dtype=bool)
     chosen = sample.filter(pl.col("group") >= 0, pl.col("inclusion_probability") < 1)["group"].unique()
     is_sampled[chosen.to_numpy()] = True
+    judged = {name: ratio for name, (ratio, needed_by) in _OF_JUDGED.items() if not needed_by.isdisjoint(names)}
+    is_composed = bool(judged) and bool(is_sampled.any())
+    asked = _WRONG | (_MISSED if is_composed else {}) | (_AGREEMENT if "agreement" in names else {})
+    found = estimate_rates(sample, asked, groups=groups, min_sample=1, confidence=confidence)
+    rates = {"wrong_block_share": hide_small(found["wrong"], min_sample=min_sample)}
+    if "agreement" in names:
+        rates["agreement"] = hide_small(found["agreement"], min_sample=min_sample)
+    rates |= count_rates(sample, judged, groups=groups, min_sample=min_sample, confidence=confidence)
     if is_sampled.any():
-        parts = estimate_rates(sample, _PARTS, groups=groups, min_sample=1, confidence=confidence)
-        for name, kind in (("caught", True), ("missed", False)):
-            means = {group: mean for (group, is_triggered), mean in (score_means or {}).items() if is_triggered == kind}
-            parts[name] = assist_rates(parts[name], sample, _PARTS[name], means, confidence=confidence)
+        means = _split_means(score_means or {})
+        caught = assist_rates(complement(found["wrong"]), sample, _CAUGHT, means[True], confidence=confidence)
         # What the score says of triggers, it says of wrong blocks.
-        rates["wrong_block_share"] = _take_assisted(rates["wrong_block_share"], complement(parts["caught"]))
-        rates |= combine_parts(rates, parts, is_sampled, min_sample=min_sample)
+        rates["wrong_block_share"] = _take_assisted(rates["wrong_block_share"], complement(caught))
+        if is_composed:
+            missed = assist_rates(found["missed"], sample, _MISSED["missed"], means[False], confidence=confidence)
+            rates |= combine_parts(rates, {"caught": caught, "missed": missed}, is_sampled, min_sample=min_sample)
+    derived = {
+        "precision": lambda: complement(rates["wrong_block_share"]),
+        "recall": lambda: complement(rates["missed_harm_rate"]),
+        "f1": lambda: _f1(rates["jaccard"]),
+    }
+    return {name: derived[name]() if name in derived else rates[name] for name in ERRORS if name in names}
+
+
+def _split_means(means: Mapping[tuple[int, bool], float]) -> dict[bool, dict[int, float]]:
+    """Mean scores by group, of turns that triggered and of those that passed."""
     return {
-        **{name: series for name, series in rates.items() if name != "jaccard"},
-        "precision": complement(rates["wrong_block_share"]),
-        "recall": complement(rates["missed_harm_rate"]),
-        "f1": _f1(rates["jaccard"]),
+        kind: {group: mean for (group, is_triggered), mean in means.items() if is_triggered == kind}
+        for kind in (True, False)
     }
 
 
@@ -120,7 +146,7 @@ def sweep_errors(
     rates = {
         name: sweep.rates(
             *masks,
-            min_sample=1 if name in _PARTS else min_sample,
+            min_sample=1 if name in ("caught", "missed") else min_sample,
             confidence=confidence,
             is_counted=name in _OF_JUDGED,
         )

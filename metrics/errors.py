@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any
+
 import ibis
 import polars as pl
 from ibis.backends import BaseBackend
 from ibis.expr.types import Table
 
 from core.events import EventStore
-from metrics.confusion import CELLS, add_flags, average_precision, estimate_errors
+from metrics.confusion import CELLS, ERRORS, add_flags, average_precision, estimate_errors
 from metrics.events import checks, fetch
+from metrics.funnel import enforced_only
 from metrics.query import CHECK_DIMENSIONS, TURN_DIMENSIONS, Query
 from metrics.report import Report
 from metrics.reviews import (
@@ -17,24 +22,16 @@ from metrics.reviews import (
     complete_design,
     describe_unsampled,
     fetch_verdicts,
-    keep_labelled,
     number_groups,
 )
+
+TILES = ("wrong_block_share", "missed_harm_rate")
+"""Rates that the Overview's tiles show."""
 
 
 def compute(backend: BaseBackend, query: Query) -> pl.DataFrame:
     """Confusion counts and error rates of reviewed turns, a row per group; exactly one row without `by`."""
-    verdicts = fetch_verdicts(backend)
-    rows = _reviewed_turns(backend, query, verdicts)
-    rows = rows.filter(pl.col("inclusion_probability").is_not_null())
-    groups, sample = number_groups(add_flags(rows), query.by)
-    rates = estimate_errors(
-        complete_design(sample, verdicts),
-        groups=groups.height,
-        min_sample=query.min_sample,
-        confidence=query.confidence,
-        score_means=_score_means(backend, query, groups, sample),
-    )
+    groups, sample, rates = _estimate(backend, query, ERRORS)
     weight = 1 / pl.col("inclusion_probability")
     counts = sample.group_by("group").agg(
         pl.len().cast(pl.Int64).alias("reviewed"), *(weight.filter(name).sum().alias(name) for name in CELLS)
@@ -49,6 +46,34 @@ def compute(backend: BaseBackend, query: Query) -> pl.DataFrame:
         *(series.alias(name) for name, series in rates.items()),
         _average_precisions(sample, groups.height, query.min_sample).alias("average_precision"),
     )
+
+
+def judge(backend: BaseBackend, query: Query) -> dict[str, Any]:
+    """`reviewed`, `wrong_block_share` and `missed_harm_rate` of the report's row for enforced checks, at the cost of these three.
+
+    Checks in other modes cannot block wrongly, or miss; a query that names a mode is about that one.
+    """
+    _, sample, rates = _estimate(backend, enforced_only(replace(query, by=())), TILES)
+    return {"reviewed": sample.height, **{name: series[0] for name, series in rates.items()}}
+
+
+def _estimate(
+    backend: BaseBackend, query: Query, names: Collection[str]
+) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, pl.Series]]:
+    """Groups, the reviewed turns that count in them, and the rates."""
+    verdicts = fetch_verdicts(backend)
+    rows = _reviewed_turns(backend, query, verdicts)
+    rows = rows.filter(pl.col("inclusion_probability").is_not_null())
+    groups, sample = number_groups(add_flags(rows), query.by)
+    rates = estimate_errors(
+        complete_design(sample, verdicts),
+        groups=groups.height,
+        min_sample=query.min_sample,
+        confidence=query.confidence,
+        score_means=_score_means(backend, query, groups, sample),
+        names=names,
+    )
+    return groups, sample, rates
 
 
 def compute_raw(events: EventStore, query: Query) -> pl.DataFrame:
@@ -86,8 +111,7 @@ def _reviewed_turns(backend: BaseBackend, query: Query, verdicts: pl.DataFrame) 
 
     Where the question is about one filter at a time, a verdict about that filter goes before one about the turn.
     """
-    table = keep_labelled(backend, _decided(backend, query))
-    groups = _by_turn(table, query)
+    groups = _by_turn(_decided(backend, query, of_judged=True), query)
     rows = fetch(backend, add_conversation(backend, groups, query)).join(verdicts, on="request_id")
     about_turn = pl.col("judged_filter").is_null()
     named = query.alternatives().get("filter_name", ())
@@ -105,8 +129,8 @@ def _reviewed_turns(backend: BaseBackend, query: Query, verdicts: pl.DataFrame) 
     )
 
 
-def _decided(backend: BaseBackend, query: Query) -> Table:
-    table = checks(backend, query)
+def _decided(backend: BaseBackend, query: Query, *, of_judged: bool = False) -> Table:
+    table = checks(backend, query, of_judged=of_judged)
     return table.filter(table.status == "ok", table.triggered.notnull())
 
 

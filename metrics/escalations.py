@@ -4,43 +4,37 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import ibis
 import polars as pl
 from ibis.backends import BaseBackend
 from ibis.expr.types import Table
 
+from metrics.additive import is_escalated, total, turn_counts
 from metrics.estimate import wilson
-from metrics.events import fetch, turns, within
+from metrics.events import fetch, turns
 from metrics.query import TURN_DIMENSIONS, Query
 from metrics.report import Report
 from metrics.reviews import keep_category
 
 
 def escalated_turns(backend: BaseBackend, query: Query) -> Table:
-    """Turns of the query with the boolean `escalated`; a `category` in the query is the people's.
-
-    A turn was handed to a person when its outcome says so, or when a check of the window escalated it and that
-    took effect.
-    """
+    """Turns of the query with the boolean `escalated`; a `category` in the query is the people's."""
     table = turns(backend, replace(query, filters=query.without("category")))
-    checks = within(backend.table("checks"), "ts", query.since, query.until)
-    handed = checks.filter(checks.decision == "escalate", checks.enforced).select("request_id").distinct()
-    table = table.left_join(handed, "request_id")
-    table = table.mutate(
-        escalated=(table.outcome == "human_escalation").fill_null(False) | table.request_id_right.notnull()
-    ).drop("request_id_right")
-    return keep_category(backend, table, query)
+    return keep_category(backend, table.mutate(escalated=is_escalated(table)), query)
 
 
 def compute(backend: BaseBackend, query: Query) -> pl.DataFrame:
     """Turns, escalated turns and their rate, a row per group; exactly one row without `by`."""
-    table = escalated_turns(backend, query)
-    counts = table.aggregate(
-        by=list(query.by),
-        turns=table.count(),
-        escalated=table.escalated.cast("int64").sum().fill_null(0).cast("int64"),
-    )
+    if "category" in query.columns():
+        table = escalated_turns(backend, query)
+        table = table.mutate(turns=ibis.literal(1, "int64"), escalated=table.escalated.cast("int64"))
+    else:
+        table = turn_counts(backend, query)
+    counts = table.aggregate(by=list(query.by), turns=total(table, "turns"), escalated=total(table, "escalated"))
     rows = fetch(backend, counts)
     if query.by:
+        # A group of the rollup may hold nothing but what was taken out again.
+        rows = rows.filter(pl.col("turns") > 0)
         rows = rows.sort(query.by, nulls_last=True)
     rate = wilson(
         rows,
@@ -73,7 +67,7 @@ REPORT = Report(
     title="Escalations",
     unit="turn",
     better="lower",
-    description="Turns handed to a person: the outcome says so, or an enforced check of the window escalated them. "
+    description="Turns handed to a person: the outcome says so, or an enforced check escalated them. "
     "A category here is the people's.",
     source="Wilson (1927) for the interval.",
     columns={

@@ -30,6 +30,8 @@ RATE = pl.Struct(
 """estimate and interval in 0..1, null below the minimum sample; numerator and denominator weighted where sampled;
 n = things actually counted or reviewed in the denominator."""
 
+_SHOWN = ("estimate", "low", "high")
+
 MEASURE = pl.Struct({"estimate": pl.Float64, "low": pl.Float64, "high": pl.Float64, "method": pl.String, "n": pl.Int64})
 """A number that is no share, such as a difference or a coefficient, with its interval; n = things that it rests on."""
 
@@ -132,8 +134,17 @@ def rate_series(
             "n": reviewed,
         }
     )
+    return _hide(frame.with_columns(pl.col(*_SHOWN).fill_nan(None)), min_sample)
+
+
+def hide_small(rates: pl.Series, *, min_sample: int) -> pl.Series:
+    """`rates` without estimate and bounds where fewer than `min_sample` were counted."""
+    return _hide(pl.DataFrame({"rate": rates}).unnest("rate"), min_sample)
+
+
+def _hide(frame: pl.DataFrame, min_sample: int) -> pl.Series:
     is_enough = pl.col("n") >= max(min_sample, 1)
-    shown = [pl.when(is_enough).then(pl.col(name).fill_nan(None)).alias(name) for name in ("estimate", "low", "high")]
+    shown = [pl.when(is_enough).then(name).alias(name) for name in _SHOWN]
     return frame.with_columns(shown).select(pl.struct(list(frame.columns)).cast(RATE)).to_series()
 
 

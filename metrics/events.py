@@ -13,6 +13,7 @@ import polars as pl
 from ibis.backends import BaseBackend
 from ibis.expr.types import BooleanColumn, StringColumn, Table
 
+from metrics.judged import judged
 from metrics.query import (
     CHECK_DIMENSIONS,
     LABEL_DIMENSIONS,
@@ -37,7 +38,16 @@ _CHECK_COLUMNS = (
     "latency_ms",
     "matched_text",
 )
-_TURN_COLUMNS = ("ts", "request_id", "conversation_id", *TURN_DIMENSIONS, "is_logged", "filters", "is_stopped")
+_TURN_COLUMNS = (
+    "ts",
+    "request_id",
+    "conversation_id",
+    *TURN_DIMENSIONS,
+    "is_logged",
+    "filters",
+    "is_stopped",
+    "is_escalated",
+)
 
 
 def fetch(backend: BaseBackend, expression: Table) -> pl.DataFrame:
@@ -46,16 +56,17 @@ def fetch(backend: BaseBackend, expression: Table) -> pl.DataFrame:
     return rows.with_columns(pl.selectors.datetime().cast(pl.Datetime("us")))
 
 
-def checks(backend: BaseBackend, query: Query) -> Table:
-    """Checks of the window that pass the filters.
+def checks(backend: BaseBackend, query: Query, *, of_judged: bool = False) -> Table:
+    """Checks of the window that pass the filters; `of_judged`: only of turns that have a label, and without texts.
 
     Turn dimensions come from the turn; `model` from the filter log where it says, else from the turn. The join is
     made only when the question names such a column.
     """
-    table = backend.table("checks").select(*_CHECK_COLUMNS)
+    table = judged(backend, "checks") if of_judged else backend.table("checks").select(*_CHECK_COLUMNS)
     table = within(table, "ts", query.since, query.until)
     if query.columns() & set(TURN_DIMENSIONS):
-        facts = backend.table("turns").select("request_id", *TURN_DIMENSIONS)
+        known = judged(backend, "turns") if of_judged else backend.table("turns")
+        facts = known.select("request_id", *TURN_DIMENSIONS)
         facts = facts.rename(turn_model="model")
         table = table.left_join(facts, "request_id").drop("request_id_right")
         table = table.mutate(model=ibis.coalesce(table.model, table.turn_model)).drop("turn_model")
@@ -63,14 +74,15 @@ def checks(backend: BaseBackend, query: Query) -> Table:
     return _keep_labelled(backend, matching(table, query), query)
 
 
-def turns(backend: BaseBackend, query: Query) -> Table:
-    """Turns of the window that pass the filters, those known only from their checks included."""
-    table = backend.table("turns").select(*_TURN_COLUMNS)
+def turns(backend: BaseBackend, query: Query, *, of_judged: bool = False) -> Table:
+    """Turns of the window that pass the filters, those known only from their checks included; `of_judged`: only those that have a label."""
+    table = (judged(backend, "turns") if of_judged else backend.table("turns")).select(*_TURN_COLUMNS)
     table = _derive_periods(within(table, "ts", query.since, query.until), query)
     table = matching(table, query)
     of_checks = tuple(pair for pair in query.filters if pair[0] in CHECK_DIMENSIONS)
     if of_checks:
-        seen = matching(backend.table("checks").select("request_id", *CHECK_DIMENSIONS), Query(filters=of_checks))
+        known = judged(backend, "checks") if of_judged else backend.table("checks")
+        seen = matching(known.select("request_id", *CHECK_DIMENSIONS), Query(filters=of_checks))
         table = table.semi_join(seen, "request_id")
     return _keep_labelled(backend, table, query)
 

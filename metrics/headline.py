@@ -12,7 +12,7 @@ from ibis.backends import BaseBackend
 from core.events import EventStore
 from metrics.compare import Counts, discoveries, exceeds_effect
 from metrics.events import fetch, within
-from metrics.movers import close_window, compare_windows
+from metrics.movers import close_window, compare_windows, count_both
 from metrics.query import Query, previous_window
 from metrics.series import count_checks
 from metrics.silence import Silence, find_silences
@@ -119,8 +119,9 @@ def summarize(findings: list[Finding]) -> str:
 
 
 def _moved(backend: BaseBackend, query: Query) -> list[Finding]:
-    filters = compare_windows(backend, query, by="filter_name")
-    rules = compare_windows(backend, query, by="rule_id")
+    counts = count_both(backend, query)
+    filters = compare_windows(counts, by="filter_name", confidence=query.confidence)
+    rules = compare_windows(counts, by="rule_id", confidence=query.confidence)
     rows = pl.concat([rules, filters]).filter(pl.col("ratio").is_not_null(), pl.col("filter_name").is_not_null())
     # A window before that holds next to nothing is no baseline: everything would have moved.
     rows = rows.filter(pl.col("evaluated_before") >= _LEAST_BASELINE * pl.col("evaluated"))

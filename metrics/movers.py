@@ -35,19 +35,18 @@ def movers(
         filter_name, rule_id (null when by filter), evaluated, triggered, rate, evaluated_before, triggered_before,
         rate_before, change, low, high, ratio, ratio_low, ratio_high, z (`metrics.compare.compare_shares`).
     """
-    return compare_windows(events.backend(), query, by=by).head(limit)
+    return compare_windows(count_both(events.backend(), query), by=by, confidence=query.confidence).head(limit)
 
 
-def compare_windows(backend: BaseBackend, query: Query, *, by: Literal["rule_id", "filter_name"]) -> pl.DataFrame:
-    """All rows of `movers`."""
-    counts = _count_both(backend, query)
+def compare_windows(counts: pl.DataFrame, *, by: Literal["rule_id", "filter_name"], confidence: float) -> pl.DataFrame:
+    """All rows of `movers`, out of what `count_both` counted."""
     counts = _by_rule(counts) if by == "rule_id" else _by_filter(counts)
     counts = counts.filter(pl.col("triggered") + pl.col("triggered_before") > 0)
     now, before = (
         Counts(counts[hits].cast(pl.Float64).to_numpy(), counts[of].cast(pl.Float64).to_numpy())
         for hits, of in (("triggered", "evaluated"), ("triggered_before", "evaluated_before"))
     )
-    changes = compare_shares(now, before, confidence=query.confidence)
+    changes = compare_shares(now, before, confidence=confidence)
     return (
         pl.concat([counts, changes], how="horizontal")
         .select(
@@ -77,15 +76,19 @@ def close_window(backend: BaseBackend, query: Query) -> Query | None:
     return None if end is None or end <= query.since else replace(query, until=end)
 
 
-def _count_both(backend: BaseBackend, query: Query) -> pl.DataFrame:
-    """Counts of both windows by filter and rule, in one pass."""
+def count_both(backend: BaseBackend, query: Query) -> pl.DataFrame:
+    """Checks of the query's window and of the one before it by filter and rule, in one pass; no row where there is none before.
+
+    Returns:
+        filter_name, rule_id, evaluated, triggered, evaluated_before, triggered_before.
+    """
     closed = close_window(backend, query)
     window = None if closed is None else previous_window(closed)
     if closed is None or window is None:
         schema = {"filter_name": pl.String, "rule_id": pl.String} | dict.fromkeys(_COUNTS, pl.Int64)
         return pl.DataFrame(schema=schema)
     start, middle = window
-    table = check_counts(backend, replace(closed, by=("filter_name", "rule_id"), since=start))
+    table = check_counts(backend, replace(closed, by=("filter_name", "rule_id"), since=start), cut=middle)
     is_now = (table["at"] >= middle).cast("int64")
     table = table.mutate(
         evaluated_before=table.evaluated * (1 - is_now),

@@ -76,7 +76,7 @@ def compute_overview(events: EventStore, query: Query) -> Overview:
     rate = _trigger_rate(backend, now)
     rate_before = None if before is None else _trigger_rate(backend, before)
     escalation = escalations.compute(backend, now).row(0, named=True)
-    judged = errors.compute(backend, _enforced(now)).row(0, named=True)
+    judged = errors.judge(backend, now)
     ended = outcomes.compute(backend, now)
     return Overview(
         turns=int(ended["turns"].sum()),
@@ -95,13 +95,6 @@ def compute_overview(events: EventStore, query: Query) -> Overview:
         outcomes=ended,
         coverage=compute_coverage(backend, now),
     )
-
-
-def _enforced(query: Query) -> Query:
-    """Only checks that act can block wrongly, or miss."""
-    if "mode" in query.alternatives():
-        return query
-    return replace(query, filters=(*query.filters, ("mode", "enforce")))
 
 
 def _count_turns(backend: BaseBackend, query: Query) -> int:

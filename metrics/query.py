@@ -127,8 +127,6 @@ def previous_window(query: Query) -> tuple[datetime, datetime] | None:
     return query.since - length, query.since
 
 
-def is_whole_minutes(query: Query) -> bool:
-    """Whether per-minute rollups can answer for the window exactly."""
-    return all(
-        moment is None or (moment.second == 0 and moment.microsecond == 0) for moment in (query.since, query.until)
-    )
+def is_whole_minutes(*moments: datetime | None) -> bool:
+    """Whether per-minute rollups can answer exactly for what lies between these moments; None = open."""
+    return all(moment is None or (moment.second == 0 and moment.microsecond == 0) for moment in moments)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import polars as pl
 from ibis.backends import BaseBackend
 from ibis.expr.types import Table
 
+from core.events import EventStore, StoreBackend
 from metrics.consensus import consensus
 from metrics.events import fetch, matching, within
+from metrics.judged import judged
 from metrics.query import Query
 
 # A turn's own time may differ from that of its checks.
@@ -20,10 +23,28 @@ _MARGIN = timedelta(days=1)
 def fetch_verdicts(backend: BaseBackend) -> pl.DataFrame:
     """Settled verdicts on turns; an unresolved tie counts as unreviewed.
 
+    The event store derives them once for as long as no vote and no guideline is added.
+
     Returns:
         request_id, judged_filter (null = about the turn), harmful, stratum, inclusion_probability,
         label_conversation_id.
     """
+    if isinstance(backend, StoreBackend):
+        return backend.store.remember("verdicts", _mark_verdicts(backend.store), partial(_settle, backend))
+    return _settle(backend)
+
+
+def _mark_verdicts(events: EventStore) -> tuple[int, ...]:
+    """What the verdicts follow from: the votes; and once a guideline says which categories changed, the checks of their turns."""
+    marks = events.read(
+        "SELECT (SELECT count(*) FROM labels) AS labels, (SELECT max(ingest_id) FROM labels) AS last, "
+        "(SELECT count(*) FROM guidelines) AS guidelines, "
+        "(SELECT max(ingest_id) FROM ingests WHERE EXISTS (FROM guidelines)) AS version"
+    )
+    return marks.row(0)
+
+
+def _settle(backend: BaseBackend) -> pl.DataFrame:
     verdicts = consensus(backend)
     return fetch(
         backend,
@@ -55,10 +76,10 @@ def keep_labelled(backend: BaseBackend, table: Table) -> Table:
 
 
 def add_conversation(backend: BaseBackend, table: Table, query: Query) -> Table:
-    """`table`, which has `request_id`, with `conversation_id` of the turn; null when none is known near the window."""
+    """`table` of labelled turns, which has `request_id`, with `conversation_id` of the turn; null when none is known near the window."""
     since = None if query.since is None else query.since - _MARGIN
     until = None if query.until is None else query.until + _MARGIN
-    facts = within(backend.table("turns"), "ts", since, until).select("request_id", "conversation_id")
+    facts = within(judged(backend, "turns"), "ts", since, until).select("request_id", "conversation_id")
     return table.left_join(facts, "request_id").drop("request_id_right")
 
 

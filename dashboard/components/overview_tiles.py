@@ -32,7 +32,7 @@ def build_tiles(
 
     Args:
         overview: Figures of the window.
-        judged_before: Row of the report `errors` for enforced checks of the window before; None = no comparison.
+        judged_before: `metrics.errors.judge` of the window before; None = no comparison.
         turns: `metrics.series.turn_series`.
         triggers: `metrics.series.trigger_series`.
         escalations: Report `escalations` by hour or day, in time order.

@@ -308,7 +308,7 @@ def verdict(fired: str) -> dict[str, str]:
 
 def select_turns(relation: str, **columns: str) -> str:
     """A SELECT of turns from `relation`, which has line_no and extra; columns that are not given are null."""
-    skipped = {"source", "is_logged", "ingest_id", "extra", "filters", "is_stopped"}
+    skipped = {"source", "is_logged", "ingest_id", "extra", "filters", "is_stopped", "is_escalated"}
     return _select(relation, {c.name: c.type for c in TURNS.columns if c.name not in skipped}, columns)
 
 

@@ -53,12 +53,12 @@ def assert_counted(events: EventStore) -> None:
     """The rollup of turns is that of the rows."""
     keys = "minute, outcome, model, app, language, filters"
     rows = events.read(
-        f"SELECT {keys}, count(*)::INT, sum((NOT is_logged)::INT)::INT, sum(is_stopped::INT)::INT "
-        "FROM (SELECT *, date_trunc('minute', ts) AS minute FROM turns) GROUP BY ALL ORDER BY ALL"
+        f"SELECT {keys}, count(*)::INT, sum((NOT is_logged)::INT)::INT, sum(is_stopped::INT)::INT, "
+        "count(*) FILTER (is_escalated OR outcome = 'human_escalation')::INT FROM (SELECT *, date_trunc('minute', ts) AS minute FROM turns) GROUP BY ALL ORDER BY ALL"
     ).rows()
     counted = events.read(
-        f"SELECT {keys}, sum(turns)::INT, sum(orphans)::INT, sum(stopped)::INT FROM turn_rollup "
-        "GROUP BY ALL HAVING sum(turns) <> 0 OR sum(orphans) <> 0 OR sum(stopped) <> 0 ORDER BY ALL"
+        f"SELECT {keys}, sum(turns)::INT, sum(orphans)::INT, sum(stopped)::INT, sum(escalated)::INT FROM turn_rollup "
+        "GROUP BY ALL HAVING sum(turns) <> 0 OR sum(orphans) <> 0 OR sum(stopped) <> 0 OR sum(escalated) <> 0 ORDER BY ALL"
     ).rows()
     assert rows == counted
 

@@ -32,10 +32,14 @@ SELECT date_trunc('minute', ts), filter_name, filter_version, layer, stage, mode
     count(*) FILTER (status = 'not_run'), count(*) FILTER (status = 'undecided'), count(*) FILTER (status = 'hit')
 FROM checks WHERE ingest_id = ? GROUP BY ALL
 """
+_MARK_ESCALATED = """
+UPDATE turns SET is_escalated = request_id IN (SELECT request_id FROM checks WHERE enforced AND decision = 'escalate') WHERE ingest_id = ?
+"""
 _SUM_TURNS = """
 INSERT INTO turn_rollup BY NAME
 SELECT date_trunc('minute', ts) AS minute, outcome, model, app, language, filters, count(*) AS turns,
-    count(*) FILTER (NOT is_logged) AS orphans, count(*) FILTER (is_stopped) AS stopped
+    count(*) FILTER (NOT is_logged) AS orphans, count(*) FILTER (is_stopped) AS stopped,
+    count(*) FILTER (is_escalated OR outcome = 'human_escalation') AS escalated
 FROM turns WHERE ingest_id = ? GROUP BY ALL
 """
 
@@ -75,6 +79,7 @@ def add(
     def work(connection: Connection) -> None:
         for table, rows in (*batches, (INGESTS, [ingest])):
             _insert(connection, table, [{"source": "test", "ingest_id": ingest_id, **row} for row in rows])
+        connection.execute(_MARK_ESCALATED, [ingest_id])
         connection.execute(_SUM_CHECKS, [ingest_id])
         connection.execute(_SUM_TURNS, [ingest_id])
 

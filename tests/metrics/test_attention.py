@@ -102,6 +102,21 @@ def test_no_window_before_means_no_movers(events: EventStore) -> None:
     assert open_end["triggered"].to_list() == [9]
 
 
+def test_a_window_that_starts_within_a_minute_is_cut_there(events: EventStore) -> None:
+    """It ends, and the one before it starts, with a whole minute: the rollups could answer for both together, not for each."""
+    half = timedelta(seconds=30)
+    middle = START + HOUR + half
+    rows = [
+        {"request_id": str(n), "ts": middle + offset, "triggered": n == 0}
+        for n, offset in enumerate((-half, -timedelta(seconds=1), timedelta(0), half - timedelta(seconds=1), half))
+    ]
+    add(events, checks=rows)
+    query = Query(since=middle, until=middle + HOUR + half)
+    (row,) = movers(events, query, by="filter_name").to_dicts()
+    assert (row["evaluated_before"], row["triggered_before"]) == (2, 1)
+    assert (row["evaluated"], row["triggered"]) == (3, 0)
+
+
 def test_nothing_changed_needs_nobody(events: EventStore) -> None:
     assert compute_headline(events, NOW, at=START + 2 * HOUR) == []
     traffic(events, before=(100, 2000), now=(105, 2000), rule="kw-1")

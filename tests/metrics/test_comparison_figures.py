@@ -72,6 +72,7 @@ def test_thresholds_are_the_confusion_matrix_at_each_score(events: EventStore) -
 def test_triggers_on_a_grid_are_counts(events: EventStore, scores: list[float]) -> None:
     for table in ("turns", "checks", "labels", "check_rollup", "turn_rollup", "ingests"):
         events.write(lambda connection, name=table: connection.execute(f"DELETE FROM {name}"))
+    events.forget()
     fill_scores(events, scores, [False] * len(scores))
     for row in rows_of(events, "thresholds"):
         assert row["triggers"] == sum(score >= row["threshold"] for score in scores)

@@ -119,6 +119,7 @@ def test_verdicts_on_whole_conversations_are_not_about_turns(events: EventStore)
 )
 def test_it_is_what_a_plain_count_says(events: EventStore, votes: list[tuple[str, str, bool | None]]) -> None:
     events.write(lambda connection: connection.execute("DELETE FROM labels"))
+    events.forget()
     rows = judge(events, *({"request_id": turn, "reviewer": who, "harmful": verdict} for turn, who, verdict in votes))
     latest = {(turn, who): verdict for turn, who, verdict in votes}
     expected = {}

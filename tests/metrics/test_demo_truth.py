@@ -98,6 +98,17 @@ def test_the_frontier_holds_the_truth_of_the_cascade(demo: tuple[EventStore, dic
         assert cascade[name]["low"] - REVIEWER_ERROR <= true <= cascade[name]["high"] + REVIEWER_ERROR, name
 
 
+def test_the_rollups_hold_the_escalated_turns(demo: tuple[EventStore, dict[str, Any]]) -> None:
+    events, _ = demo
+    counted = run_report(events, "escalations", Query(by=("day",))).rows
+    walked = events.read(
+        "SELECT ts::DATE AS day, count(*) AS turns, count(*) FILTER (outcome = 'human_escalation' OR request_id IN ("
+        "SELECT request_id FROM checks WHERE enforced AND decision = 'escalate')) AS escalated FROM turns GROUP BY 1 ORDER BY 1"
+    )
+    assert counted.select(walked.columns).rows() == walked.rows()
+    assert walked["escalated"].sum() > 100
+
+
 def test_the_shadow_version_is_judged_right(demo: tuple[EventStore, dict[str, Any]]) -> None:
     events, facts = demo
     truth = facts["shadow"]

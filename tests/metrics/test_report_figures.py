@@ -14,7 +14,8 @@ from canonical_rows import START, add
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.events import EventStore
+from core.events import Connection, EventStore
+from ingest.schema import create_tables
 from metrics import REPORTS
 from metrics.additive import check_counts, turn_counts
 from metrics.confusion import average_precision
@@ -32,6 +33,7 @@ def rows_of(events: EventStore, name: str, query: Query = ALL) -> list[dict[str,
 def clear(events: EventStore) -> None:
     for table in ("turns", "checks", "labels", "check_rollup", "turn_rollup", "ingests"):
         events.write(lambda connection, name=table: connection.execute(f"DELETE FROM {name}"))
+    events.forget()
 
 
 checks_of_any_kind = st.lists(
@@ -221,6 +223,28 @@ def test_outcomes_share_their_group(events: EventStore) -> None:
         ("en", "pass", 2, 3),
         ("en", "refusal", 1, 3),
     ]
+
+
+def test_a_store_of_an_earlier_version_is_counted_once(events: EventStore) -> None:
+    add(
+        events,
+        turns=[{"request_id": name, "outcome": name} for name in ("pass", "refusal", "human_escalation")],
+        checks=[
+            {"request_id": name, "decision": "escalate", "enforced": name == "pass"} for name in ("pass", "refusal")
+        ],
+    )
+
+    def age(connection: Connection) -> None:
+        connection.execute("DELETE FROM properties WHERE name = 'escalated_counted'")
+        connection.execute("ALTER TABLE turns DROP COLUMN is_escalated")
+        connection.execute("ALTER TABLE turn_rollup DROP COLUMN escalated")
+
+    events.write(age)
+    for _ in range(2):
+        create_tables(events)
+        assert [(row["turns"], row["escalated"]) for row in rows_of(events, "escalations")] == [(3, 2)]
+        exact = replace(ALL, since=START - timedelta(microseconds=1))  # which the rollups cannot answer
+        assert [(row["turns"], row["escalated"]) for row in rows_of(events, "escalations", exact)] == [(3, 2)]
 
 
 def test_harm_reached_the_user_when_nothing_stopped_it(events: EventStore) -> None:
