@@ -36,10 +36,11 @@ from incidents.views import CaseView
 from ingest.schema import get_data_version, has_demo_data
 from metrics import errors
 from metrics.changes import list_changes, list_moments
+from metrics.coverage import Counts, measure_coverage
 from metrics.headline import Finding, Kind, Waiting, compute_headline
 from metrics.query import Query
 from metrics.report import ReportResult
-from metrics.run import run_report
+from metrics.run import compute_rows, run_report
 from service.home import Home, get_home
 from service.jobs import find_moment
 
@@ -114,6 +115,16 @@ def _read(
 def report(name: str, query: Query) -> ReportResult:
     """One report, cached."""
     return read(run_report, name, query)
+
+
+def rows(name: str, query: Query) -> pl.DataFrame:
+    """The rows of one report, cached, for pages that have the window's coverage from `coverage`."""
+    return read(compute_rows, name, query)
+
+
+def coverage(query: Query) -> tuple[Counts, pl.DataFrame]:
+    """How complete the query's window is, and filter by filter; the same for every question about it."""
+    return read(measure_coverage, Query(since=query.since, until=query.until))
 
 
 def is_demo() -> bool:

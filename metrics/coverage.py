@@ -7,6 +7,7 @@ from dataclasses import replace
 import polars as pl
 from ibis.backends import BaseBackend
 
+from core.events import EventStore
 from metrics.additive import CHECK_COUNTS, TURN_COUNTS, check_counts, total, turn_counts
 from metrics.due import count_due
 from metrics.estimate import wilson
@@ -14,8 +15,15 @@ from metrics.events import fetch
 from metrics.query import TIME_DIMENSIONS, TURN_DIMENSIONS, Query
 from metrics.report import Report
 
+Counts = dict[str, int | float | None]
 
-def compute_coverage(backend: BaseBackend, query: Query) -> dict[str, int | float | None]:
+
+def measure_coverage(events: EventStore, query: Query) -> tuple[Counts, pl.DataFrame]:
+    """`compute_coverage`, and the rows of `metrics.due.count_due` that its shares of filters are made of."""
+    return _measure(events.backend(), query)
+
+
+def compute_coverage(backend: BaseBackend, query: Query) -> Counts:
     """Counts of the query's window. Filters do not narrow it: what is missing cannot be filtered.
 
     Returns:
@@ -24,6 +32,10 @@ def compute_coverage(backend: BaseBackend, query: Query) -> dict[str, int | floa
         rejected within it where an ingest stored no event); evaluated_share (checks that decided / checks, null
         without checks).
     """
+    return _measure(backend, query)[0]
+
+
+def _measure(backend: BaseBackend, query: Query) -> tuple[Counts, pl.DataFrame]:
     window = replace(query, by=(), filters=())
     check_table, turn_table = check_counts(backend, window), turn_counts(backend, window)
     checks = fetch(backend, check_table.aggregate(**{name: total(check_table, name) for name in CHECK_COUNTS})).row(
@@ -36,7 +48,7 @@ def compute_coverage(backend: BaseBackend, query: Query) -> dict[str, int | floa
     asked = count - checks["hits"]
     filters = count_due(backend, window)
     due, ran = int(filters["due"].sum()), int(filters["ran"].sum())
-    return {
+    counts: Counts = {
         "turns": turns["turns"],
         "checks": count,
         "errors": checks["errors"],
@@ -48,6 +60,7 @@ def compute_coverage(backend: BaseBackend, query: Query) -> dict[str, int | floa
         "ran": ran,
         "ran_share": ran / due if due else None,
     }
+    return counts, filters
 
 
 def _rejected(backend: BaseBackend, query: Query) -> int:

@@ -12,7 +12,6 @@ from core.events import EventStore
 from metrics import errors, escalations, outcomes
 from metrics.additive import check_counts, total, turn_counts
 from metrics.compare import Counts, compare_shares
-from metrics.coverage import compute_coverage
 from metrics.estimate import wilson
 from metrics.events import fetch
 from metrics.movers import close_window
@@ -48,7 +47,6 @@ class Overview:
         escalated_before: The same before.
         escalation_rate: Escalated / turns.
         outcomes: Rows of the report `outcomes`.
-        coverage: `metrics.coverage.compute_coverage`.
     """
 
     turns: int
@@ -63,7 +61,6 @@ class Overview:
     escalated_before: int | None
     escalation_rate: Rate
     outcomes: pl.DataFrame
-    coverage: dict[str, int | float | None]
 
 
 def compute_overview(events: EventStore, query: Query) -> Overview:
@@ -93,7 +90,6 @@ def compute_overview(events: EventStore, query: Query) -> Overview:
         else escalations.compute(backend, before).row(0, named=True)["escalated"],
         escalation_rate=escalation["escalation_rate"],
         outcomes=ended,
-        coverage=compute_coverage(backend, now),
     )
 
 

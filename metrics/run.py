@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import polars as pl
 from ibis.backends import BaseBackend
 
 from core.clock import now
@@ -9,7 +10,7 @@ from core.events import EventStore
 from metrics import REPORTS
 from metrics.coverage import compute_coverage
 from metrics.query import Query, validate
-from metrics.report import ReportResult
+from metrics.report import Report, ReportResult
 
 
 def run_report(events: EventStore, name: str, query: Query, *, engine: BaseBackend | None = None) -> ReportResult:
@@ -25,8 +26,7 @@ def run_report(events: EventStore, name: str, query: Query, *, engine: BaseBacke
         UsageError: No report has this name, or the query names something that the report does not have; the hint
             lists what is valid.
     """
-    report = REPORTS[name]
-    validate(query, dimensions=report.dimensions, report=report.key)
+    report = _find(name, query)
     backend = engine or events.backend()
     return ReportResult(
         report=report.key,
@@ -36,3 +36,18 @@ def run_report(events: EventStore, name: str, query: Query, *, engine: BaseBacke
         coverage=compute_coverage(backend, query),
         notes=report.remark(backend, query),
     )
+
+
+def compute_rows(events: EventStore, name: str, query: Query) -> pl.DataFrame:
+    """The rows of `run_report`, for whoever shows the window's coverage by itself.
+
+    Raises:
+        UsageError: As `run_report`.
+    """
+    return _find(name, query).compute(events.backend(), query)
+
+
+def _find(name: str, query: Query) -> Report:
+    report = REPORTS[name]
+    validate(query, dimensions=report.dimensions, report=report.key)
+    return report

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import polars as pl
 import streamlit as st
 
-from core.events import EventStore
 from dashboard import data
 from dashboard.navigation import get_path
 from dashboard.state import View
 from dashboard.text import inert
 from dashboard.theme import format_count, format_percent
-from metrics.due import count_due
 from metrics.query import Query
 
 WARN_BELOW = 0.99
@@ -31,8 +28,7 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
 
 def render_coverage(view: View) -> None:
     """A badge that opens the list of what is missing from the view's window."""
-    query = data.build_query(view)
-    coverage = data.report("triggers", query).coverage
+    coverage, filters = data.coverage(data.build_query(view))
     share = get_share(coverage)
     is_low = share is not None and share < WARN_BELOW
     label = "no checks" if share is None else f"coverage {format_coverage(share)}"
@@ -43,7 +39,7 @@ def render_coverage(view: View) -> None:
             "The lower of two shares: of the checks logged, those that decided; of the turns that filters were due on, those "
             "on which they ran. What is missing leaves every rate's denominator."
         )
-        _render_holes(data.read(count_holes, replace(query, by=(), filters=())))
+        _render_holes(find_holes(filters))
         for key, (title, meaning) in MEANINGS.items():
             st.markdown(f"**{format_count(coverage[key])}** {title} · :gray[{meaning}]")
         st.page_link(get_path("sources"), label="Open Sources", icon=":material/database:")
@@ -72,10 +68,10 @@ def measure_filter(query: Query) -> float | None:
     return min([*shares, *([due["ran"] / due["due"]] if due["due"] else [])], default=None)
 
 
-def count_holes(events: EventStore, query: Query) -> pl.DataFrame:
-    """Rows of `metrics.due` of the filters that ran on less than they should have, the lowest first."""
-    rows = count_due(events.backend(), query)
-    return rows.filter(pl.col("ran") < WARN_BELOW * pl.col("due")).sort(pl.col("ran") / pl.col("due"), "filter_name")
+def find_holes(filters: pl.DataFrame) -> pl.DataFrame:
+    """Rows of `metrics.due.count_due` of the filters that ran on less than they should have, the lowest first."""
+    rows = filters.filter(pl.col("ran") < WARN_BELOW * pl.col("due"))
+    return rows.sort(pl.col("ran") / pl.col("due"), "filter_name")
 
 
 def _render_holes(rows: pl.DataFrame) -> None:

@@ -7,9 +7,8 @@ import streamlit as st
 from core.clock import now
 from dashboard import data, state
 from dashboard.charts.cascade import build_funnel, build_outcomes
-from dashboard.charts.rates import build_trigger_rate, choose_bucket
+from dashboard.charts.rates import build_trigger_rate
 from dashboard.components.chart import render_chart
-from dashboard.components.coverage import get_share
 from dashboard.components.empty import render_empty
 from dashboard.components.escalations import render_escalations
 from dashboard.components.headline import render_headline
@@ -18,10 +17,8 @@ from dashboard.components.movers import render_movers
 from dashboard.components.overview_tiles import build_tiles
 from dashboard.components.tiles import render_tiles
 from dashboard.navigation import get_path
+from dashboard.overview import read_charts, read_tiles
 from incidents.response.escalation import count_case_steps
-from metrics.movers import movers
-from metrics.overview import compute_overview
-from metrics.series import trigger_series, turn_series
 
 view = state.current_view()
 query = data.build_query(view)
@@ -30,62 +27,57 @@ if data.newest_event() is None:
     st.page_link(get_path("sources"), label="Bring in logs", icon=":material/upload:")
     st.stop()
 
-zone, period = data.zone(), data.choose_period(view)
-compared_with = data.previous_label(view)
+zone, compared_with = data.zone(), data.previous_label(view)
 # The tiles' figures come first, and what takes longer is asked for below them, so that a live page follows quickly.
 with loading("overview", height=700):
-    overview = data.read(compute_overview, query)
-    bucket_s = choose_bucket(data.resolve_window(view).length, checks=int(overview.coverage["checks"] or 0))
-    series = data.read(trigger_series, query, by="layer", bucket_s=bucket_s)
-    escalated = data.list_escalated(state.current_actor())
-    findings = data.find_what_needs_a_person(query, escalated)
+    figures = read_tiles(view, query, actor=state.current_actor())
     tiles = build_tiles(
-        overview,
-        judged_before=data.judge_before(query) if compared_with else None,
-        turns=data.read(turn_series, query, bucket_s=bucket_s),
-        triggers=series,
-        escalations=data.report("escalations", data.build_query(view, by=(period,))).rows.sort(period),
-        waiting=data.describe_waiting(escalated),
+        figures.overview,
+        judged_before=figures.judged_before,
+        turns=figures.turns,
+        triggers=figures.triggers,
+        escalations=figures.escalations,
+        waiting=data.describe_waiting(figures.waiting),
         compared_with=compared_with,
         min_sample=query.min_sample,
     )
 
-render_headline(findings, last_alarm=data.describe_last_alarm())
-render_tiles(tiles, coverage=get_share(overview.coverage))
+render_headline(figures.findings, last_alarm=data.describe_last_alarm())
+render_tiles(tiles, coverage=figures.coverage)
 
+charts = read_charts(view, query)
 reason = data.explain_empty(view)
 left, right = st.columns([3, 2], gap="medium")
 with left:
     render_chart(
         build_trigger_rate(
-            series,
+            figures.triggers,
             by="layer",
-            bucket_s=bucket_s,
+            bucket_s=figures.bucket_s,
             zone=zone,
             reason=reason,
             height=420,
-            markers=data.list_markers(query),
+            markers=charts.markers,
         ),
         key="trigger_rate",
     )
 with right:
-    render_chart(build_funnel(data.report("funnel", query).rows, reason=reason), key="funnel")
-    render_chart(build_outcomes(overview.outcomes, reason=reason), key="outcomes")
+    render_chart(build_funnel(charts.funnel, reason=reason), key="funnel")
+    render_chart(build_outcomes(figures.overview.outcomes, reason=reason), key="outcomes")
 
 left, right = st.columns([3, 2], gap="medium")
 with left:
     st.markdown("**Movers** · :gray[rules that fire more, or less, than in the window before]")
-    moved = data.read(movers, query, by="rule_id", limit=8 if compared_with else 0)
-    if moved.is_empty():
+    if charts.movers.is_empty():
         render_empty("Nothing to compare", "No rule fired, or too little was logged in the window before.")
     else:
-        render_movers(moved, key="movers")
+        render_movers(charts.movers, key="movers")
 with right:
     st.markdown("**Newest escalations** · :gray[handed to a person, by the cascade or a reviewer]")
-    if escalated:
-        steps = count_case_steps(data.home().records, escalated)
+    if figures.waiting:
+        steps = count_case_steps(data.home().records, figures.waiting)
         settings = data.home().settings
-        render_escalations(escalated, steps=steps, settings=settings, key="escalations", zone=zone, at=now())
+        render_escalations(figures.waiting, steps=steps, settings=settings, key="escalations", zone=zone, at=now())
     else:
         render_empty(
             "No escalation waits", "What the cascade or a reviewer hands to a person stands here until it is decided."

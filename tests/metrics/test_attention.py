@@ -12,6 +12,7 @@ from canonical_rows import START, add
 from core.errors import UsageError
 from core.events import EventStore
 from ingest.schema import INGESTS
+from metrics.coverage import compute_coverage, measure_coverage
 from metrics.freshness import freshness
 from metrics.headline import NOTHING, Kind, Name, Waiting, compute_headline, summarize
 from metrics.movers import movers
@@ -282,6 +283,8 @@ def test_the_overview_holds_both_windows(events: EventStore) -> None:
     assert tiles.trigger_change.low > 0
     assert (tiles.reviewed, tiles.wrong_block_share["numerator"]) == (1, 1)
     assert tiles.outcomes["turns"].sum() == 2
-    assert tiles.coverage["checks"] == 1003
+    counts, filters = measure_coverage(events, NOW)
+    assert counts == compute_coverage(events.backend(), NOW)
+    assert (counts["checks"], filters.columns) == (1003, ["filter_name", "due", "ran"])
     whole = compute_overview(events, Query())
     assert (whole.turns, whole.turns_before, whole.trigger_change) == (3, None, None)
