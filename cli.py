@@ -302,7 +302,11 @@ def _ingest(
     from core.clock import now
     from ingest.files import ingest_paths
 
-    with opened_home(home) as opened, named_paths(paths) as files, progress("reading") as advance:
+    with (
+        opened_home(home, is_bulk=True) as opened,
+        named_paths(paths) as files,
+        progress("reading") as advance,
+    ):
         summary = ingest_paths(
             opened.events,
             files,

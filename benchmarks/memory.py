@@ -21,9 +21,9 @@ from ingest.schema import create_tables
 
 
 def ingest(log: Path, format_key: str, home: Path) -> None:
-    """Ingests one file as `weir ingest` does, and prints records, seconds and this process's peak in MB."""
+    """Ingests one file as `weir ingest` does with no server running, and prints records, seconds and this process's peak in MB."""
     settings = Settings().model_copy(update={"home": home})
-    events = EventStore(settings.events_path, memory_limit=settings.store.memory_limit, threads=settings.store.threads)
+    events = EventStore(settings.events_path, memory_limit=settings.ingest.memory_limit, threads=settings.store.threads)
     create_tables(events)
     started = time.perf_counter()
     summary = ingest_paths(events, [log], settings=settings, format_key=format_key)

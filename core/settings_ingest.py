@@ -14,7 +14,12 @@ class IngestSettings(Section):
     """How logs are read."""
 
     interval_s: float = Field(0.25, ge=0.1, le=3600, description="seconds between looks at the inbox")
-    chunk_mb: int = Field(64, ge=1, le=512, description="megabytes of log text read per transaction")
+    memory_limit: str = Field(
+        "300MB",
+        pattern=r"^\d+(\.\d+)?(MB|GB|TB)$",
+        description="DuckDB's memory limit while `weir ingest` reads with no server running",
+    )
+    chunk_mb: int = Field(32, ge=1, le=512, description="megabytes of log text read per transaction")
     crosswalk: Path | None = Field(None, description="a category crosswalk to use instead of the shipped one")
     osprey_rules: str = Field(
         "", description="pattern (RE2) of the Osprey features that are rules; empty = those that are true or false"

@@ -56,8 +56,12 @@ def home_settings(home: Path | None) -> Settings:
 
 
 @contextmanager
-def opened_home(home: Path | None) -> Iterator[Home]:
+def opened_home(home: Path | None, *, is_bulk: bool = False) -> Iterator[Home]:
     """The home that this process has open already, else the named one for as long as the command runs.
+
+    Args:
+        home: The home's folder; None for the one that the environment names.
+        is_bulk: The command reads files of any size: a store opened for it keeps to the memory that ingest may have.
 
     Raises:
         ConfigError: A setting is unknown or invalid.
@@ -69,7 +73,11 @@ def opened_home(home: Path | None) -> Iterator[Home]:
         return
     from service.home import open_home_patiently
 
-    with open_home_patiently(home_settings(home)) as opened:
+    settings = home_settings(home)
+    if is_bulk:
+        store = settings.store.model_copy(update={"memory_limit": settings.ingest.memory_limit})
+        settings = settings.model_copy(update={"store": store})
+    with open_home_patiently(settings) as opened:
         yield opened
 
 

@@ -153,7 +153,7 @@ class BedrockGuardrails:
         top = "list_concat(list_filter(items, lambda i: i.acts), list_filter(items, lambda i: i.hit))[1]"
         effect = f"(has_intervened OR {acted})"
         checks = select_checks(
-            f"({self._judged(settings)} SELECT * FROM judged)",
+            "prepared",
             # Beside an answer the latency is that of the whole call.
             **{
                 **facts,
@@ -188,12 +188,12 @@ class BedrockGuardrails:
             f"WHEN {masks} OR is_masked THEN 'modified' ELSE 'refusal' END END",
             metadata=json_object(assessments="details"),
         )
-        scores = f"""
-            {self._judged(settings)}
+        scores = """
             SELECT line_no, item, i.category AS category_native, coalesce(i.level, i.score) AS score, i.threshold AS threshold,
                 i.hit AS triggered
-            FROM (SELECT line_no, item, unnest(items) AS i FROM judged)"""
-        return Selects(turns=turns, checks=checks, scores=scores)
+            FROM (SELECT line_no, item, unnest(items) AS i FROM prepared)"""
+        judged = f"{self._judged(settings)} SELECT * FROM judged"
+        return Selects(prepared=judged, turns=turns, checks=checks, scores=scores)
 
     @staticmethod
     def _body() -> str:

@@ -109,9 +109,10 @@ class BedrockInvocationLog:
         )
         of_guardrails = BedrockGuardrails().selects(settings)
         return Selects(
+            prepared=f"{self._as_guardrail_log()} SELECT * FROM ({of_guardrails.prepared})",
             turns=turns,
-            checks=f"{self._as_guardrail_log()} SELECT * FROM ({of_guardrails.checks})",
-            scores=f"{self._as_guardrail_log()} SELECT * FROM ({of_guardrails.scores})",
+            checks=of_guardrails.checks,
+            scores=of_guardrails.scores,
         )
 
     @staticmethod

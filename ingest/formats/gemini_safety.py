@@ -151,7 +151,6 @@ class GeminiSafety:
             ts=envelope_time(*_TIMES),
             request_id=f"coalesce({text('r.request_id')}, {_answer('responseId', 'response_id')}, 'row-' || md5(CAST(r AS VARCHAR)))",
         )
-        judged = self._judged()
         usage, error = _answer("usageMetadata", "usage_metadata"), _answer("error")
         asked, said = _parts("json_extract(r.request.contents, '$[#-1]')"), _parts("json_extract(part, '$.content')")
         model = f"coalesce(r.request.model, {_answer('modelVersion', 'model_version')})"
@@ -160,8 +159,8 @@ class GeminiSafety:
             return f"CAST({number(json_value(usage, *paths))} AS BIGINT)"
 
         turns = select_turns(
-            f"""({judged}, verdicts AS (
-                SELECT line_no, bool_or(fired) AS is_stopped, any_value(reason ORDER BY stage) AS reason FROM judged GROUP BY line_no)
+            """(WITH verdicts AS (
+                SELECT line_no, bool_or(fired) AS is_stopped, any_value(reason ORDER BY stage) AS reason FROM prepared GROUP BY line_no)
             SELECT a.line_no, r, extra, is_stopped, reason FROM accepted a LEFT JOIN verdicts USING (line_no))""",
             **facts,
             model=model,
@@ -175,7 +174,7 @@ class GeminiSafety:
             output_tokens=count("$.candidatesTokenCount", "$.candidates_token_count"),
         )
         checks = select_checks(
-            f"({judged} SELECT * FROM judged)",
+            "prepared",
             # The latency is that of the whole answer.
             **{name: fact for name, fact in facts.items() if name != "latency_ms"},
             item="item",
@@ -199,12 +198,11 @@ class GeminiSafety:
             model=model,
             metadata=json_object(message="message", ratings="listed"),
         )
-        scores = f"""
-            {judged}
+        scores = """
             SELECT line_no, item, x.category AS category_native, x.score AS score,
                 CASE WHEN NOT is_vertex THEN x.threshold END AS threshold, x.blocked AS triggered
-            FROM (SELECT line_no, item, is_vertex, unnest(ratings) AS x FROM judged)"""
-        return Selects(turns=turns, checks=checks, scores=scores)
+            FROM (SELECT line_no, item, is_vertex, unnest(ratings) AS x FROM prepared)"""
+        return Selects(prepared=f"{self._judged()} SELECT * FROM judged", turns=turns, checks=checks, scores=scores)
 
     @staticmethod
     def _judged() -> str:

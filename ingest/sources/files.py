@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -224,18 +225,20 @@ def _read_text(path: Path, kind: Kind, offset: int, line_no: int, chunk_bytes: i
             _skip(file, offset - len(header))
         carry, skipped = b"", b""
         while True:
-            data, fault = _read(file, chunk_bytes)
-            is_end = len(data) < chunk_bytes
-            if offset == 0:
-                offset += 3 if data.startswith(b"\xef\xbb\xbf") else 0
-                data = data.removeprefix(b"\xef\xbb\xbf")
-            data = carry + data if carry else data
+            data, body = bytearray(), bytearray()  # lets go of the last chunk before the next one is read
+            data, fault, is_end = _read_on(file, carry, chunk_bytes)
+            if offset == 0 and data.startswith(b"\xef\xbb\xbf"):
+                offset += 3
+                del data[:3]
             # Where compressed data is cut off, its last line is, too: no record to reject, for the whole file is still to come.
             if is_end and ((is_final and not fault) or _is_whole(data, is_csv)):
                 cut = len(data)
             else:
                 cut = last_csv_row_end(data) if is_csv else data.rfind(b"\n") + 1
-            body, carry = data[:cut], data[cut:]
+            # Cut in place: a copy would double what a chunk takes.
+            carry = bytes(data[cut:])
+            del data[cut:]
+            body = data
             if skipped and body:
                 end = body.find(b"\n") + 1 or len(body)
                 offset, line_no, body = offset + end, line_no + 1, body[end:]
@@ -251,7 +254,7 @@ def _read_text(path: Path, kind: Kind, offset: int, line_no: int, chunk_bytes: i
                 )
                 offset += len(body)
                 line_no += records.line_count
-                digest = hashlib.sha256(header + body).hexdigest() if len(body) >= _RECOGNISED_BYTES else ""
+                digest = _digest(header, body) if len(body) >= _RECOGNISED_BYTES else ""
                 end = offset if kind.can_grow else path.stat().st_size if is_end else tell_packed(file)
                 yield Chunk(records, end, line_no, fault, digest, is_last=is_end)
             if len(carry) > MAX_LINE_BYTES:
@@ -270,7 +273,7 @@ def _skip(file: IO[bytes], size: int) -> None:
         size -= len(data)
 
 
-def _is_whole(data: bytes, is_csv: bool) -> bool:
+def _is_whole(data: bytearray, is_csv: bool) -> bool:
     """Whether text at the end of a growing file is whole: ended by a newline, or a closed JSON object."""
     last = data[data.rfind(b"\n") + 1 :]
     if is_csv or not last.rstrip().endswith(b"}"):
@@ -358,6 +361,25 @@ def open_text(path: Path, compression: Compression) -> IO[bytes]:
     if compression is Compression.GZIP:
         return open_gzip(file)
     return open_zstd(file) if compression is Compression.ZSTD else file
+
+
+def _read_on(file: IO[bytes], carry: bytes, size: int) -> tuple[bytearray, str, bool]:
+    """`carry` and up to `size` bytes behind it; what broke the stream, or ""; and whether the stream has ended."""
+    data = bytearray(len(carry) + size)
+    data[: len(carry)] = carry
+    end = len(carry)
+    with memoryview(data) as view:
+        while end < len(view) and (count := cast(io.RawIOBase, file).readinto(view[end:])):
+            end += count
+    is_end = end < len(data)
+    del data[end:]
+    return data, get_fault(file) if is_end else "", is_end
+
+
+def _digest(header: bytes, body: bytearray) -> str:
+    found = hashlib.sha256(header)
+    found.update(body)
+    return found.hexdigest()
 
 
 def _read(file: IO[bytes], size: int) -> tuple[bytes, str]:

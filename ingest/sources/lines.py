@@ -17,6 +17,8 @@ from ingest.batch import REJECT_SCHEMA
 # Arrow batches of this many rows are what DuckDB spreads over its threads.
 _ROWS_PER_BATCH = 8192
 _SHOWN = 1000
+_PIECE = 1 << 20
+Text = bytes | bytearray
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Records:
     line_count: int
 
 
-def split_lines(data: bytes, *, first_line: int) -> Records:
+def split_lines(data: Text, *, first_line: int) -> Records:
     """The non-blank lines of `data` as records.
 
     Args:
@@ -56,7 +58,7 @@ def split_lines(data: bytes, *, first_line: int) -> Records:
         return Records(_batched(table), REJECT_SCHEMA.empty_table(), len(ends))
     good: list[tuple[int, str]] = []
     bad: list[tuple[int, bytes]] = []
-    for number, line in zip(numbers.tolist(), data.splitlines() if not ends.size else _slices(data, ends), strict=True):
+    for number, line in zip(numbers.tolist(), _slices(data, ends), strict=True):
         try:
             if line.strip():
                 good.append((number, line.decode()))
@@ -93,13 +95,13 @@ def split_array(data: bytes) -> Records:
         raise FormatError("Not a JSON document", str(error), "JSON is written in UTF-8.") from error
 
 
-def last_csv_row_end(data: bytes) -> int:
+def last_csv_row_end(data: Text) -> int:
     """Where the last whole CSV row of `data` ends; a newline inside quotes ends no row. 0 when there is none."""
     ends = _csv_row_ends(data)
     return int(ends[-1]) if len(ends) else 0
 
 
-def split_csv(header: bytes, data: bytes, *, first_line: int) -> Records:
+def split_csv(header: bytes, data: Text, *, first_line: int) -> Records:
     """The rows of `data` as JSON objects keyed by `header`; empty cells are null.
 
     Args:
@@ -120,7 +122,7 @@ def split_csv(header: bytes, data: bytes, *, first_line: int) -> Records:
     outside = np.cumsum(buffer == 34) % 2 == 0
     commas = np.flatnonzero((buffer == 44) & outside)
     cells = np.bincount(np.searchsorted(ends, commas, side="right"), minlength=len(ends))[: len(ends)] + 1
-    rows = [data[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+    rows = _slices(data, ends)
     good: list[int] = []
     bad: list[tuple[int, str, str, bytes]] = []
     for index, row in enumerate(rows):
@@ -178,12 +180,17 @@ def _open_json_cells(line: str) -> str:
     return msgspec.json.encode(record).decode()
 
 
-def _line_ends(data: bytes) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == 10) + 1
+def _line_ends(data: Text) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    buffer = np.frombuffer(data, np.uint8)
+    # Piece by piece: a mask of the whole would take as much memory as the text.
+    pieces = [
+        np.flatnonzero(buffer[start : start + _PIECE] == 10) + (start + 1) for start in range(0, len(buffer), _PIECE)
+    ]
+    ends = np.concatenate(pieces) if pieces else np.empty(0, np.int64)
     return np.append(ends, len(data)) if data and data[-1] != 10 else ends
 
 
-def _csv_row_ends(data: bytes) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _csv_row_ends(data: Text) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     buffer = np.frombuffer(data, np.uint8)
     newlines = buffer == 10
     if b'"' in data:
@@ -191,12 +198,12 @@ def _csv_row_ends(data: bytes) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     return np.flatnonzero(newlines) + 1
 
 
-def _slices(data: bytes, ends: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[bytes]:
+def _slices(data: Text, ends: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[bytes]:
     starts = np.concatenate(([0], ends[:-1]))
-    return [data[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+    return [bytes(data[start:end]) for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
 
 
-def _is_utf8(data: bytes) -> bool:
+def _is_utf8(data: Text) -> bool:
     try:
         data.decode()
     except UnicodeDecodeError:
