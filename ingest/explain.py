@@ -7,6 +7,8 @@ as it is, and once without each of its fields; what differs is what the field is
 from __future__ import annotations
 
 import copy
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -24,10 +26,16 @@ from ingest.batch import REJECT_SCHEMA
 from ingest.detect import score_formats
 from ingest.files import choose_format
 from ingest.formats import LogFormat
+from ingest.formats.base import Selects
 from ingest.load import parse_lines, prepare_selects
-from ingest.sources.files import read_sample, sniff_kind
+from ingest.sources.files import Kind, read_chunks, read_sample, sniff_kind
+from ingest.sources.lines import json_lines
 
 _RECORDS, _FIELDS, _ITEMS = 3, 200, 3
+_BATCH_BYTES = 16 << 20
+_HEAD_BYTES, _HEAD_RECORDS = 1 << 20, 1000
+# A window over other lines: streams, neighbours that lend a time, events told twice.
+_NEIGHBOURS = re.compile(r"OVER (?!\(PARTITION BY line_no\b)")
 _UNREAD = ("line_no", "item", "taxonomy", "native_id", "extra")
 
 
@@ -68,6 +76,23 @@ class RecordReading:
 
 
 @dataclass(frozen=True, slots=True)
+class HeadReading:
+    """What the first records of a file, up to a thousand, would yield.
+
+    Attributes:
+        read: Records.
+        is_whole: The file holds no others.
+        yields: Rows by table.
+        refusals: Records that would be refused, by reason.
+    """
+
+    read: int
+    is_whole: bool
+    yields: dict[str, int]
+    refusals: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """How a file would be read.
 
@@ -76,12 +101,14 @@ class Explanation:
         format: Key of the format.
         scores: How much it looks like each format, those above 0.
         records: Its first records.
+        head: Some more of them, in numbers.
     """
 
     file: str
     format: str
     scores: dict[str, float]
     records: tuple[RecordReading, ...]
+    head: HeadReading
 
 
 def explain_file(events: EventStore, path: Path, *, settings: Settings, format_key: str | None = None) -> Explanation:
@@ -102,8 +129,9 @@ def explain_file(events: EventStore, path: Path, *, settings: Settings, format_k
             _explain(connection, log_format, record, number, settings)
             for number, record in enumerate(sample[:_RECORDS], start=1)
         )
+        head = _read_head(connection, log_format, path, kind, settings)
     scores = {key: score for key, score in score_formats(sample, settings=settings).items() if score > 0}
-    return Explanation(path.name, log_format.key, scores, records)
+    return Explanation(path.name, log_format.key, scores, records, head)
 
 
 def list_fields(found: Sequence[Explanation]) -> list[dict[str, str | int]]:
@@ -130,48 +158,101 @@ def list_fields(found: Sequence[Explanation]) -> list[dict[str, str | int]]:
     return rows
 
 
+def _read_head(
+    connection: Connection, log_format: LogFormat, path: Path, kind: Kind, settings: Settings
+) -> HeadReading:
+    chunk = next(read_chunks(path, kind, chunk_bytes=_HEAD_BYTES, is_final=True))
+    lines = chunk.records.lines.slice(0, _HEAD_RECORDS)
+    rejects = chunk.records.rejects
+    if is_cut := lines.num_rows < chunk.records.lines.num_rows:
+        last = lines["line_no"][-1].as_py()
+        rejects = rejects.filter(pa.compute.less_equal(rejects["line_no"], last))
+    _parse(connection, log_format, lines)
+    refused = connection.execute("SELECT refusal.reason FROM parsed WHERE refusal IS NOT NULL").fetchall()
+    refusals = Counter([*(reason for (reason,) in refused), *rejects["reason"].to_pylist()])
+    counts = {
+        name: connection.execute(f"SELECT count(*) FROM ({query})").fetchall()[0][0]
+        for name, query in _list_queries(prepare_selects(connection, log_format, settings)).items()
+    }
+    yields = {name: count for name, count in counts.items() if count}
+    read = lines.num_rows + rejects.num_rows
+    return HeadReading(read, chunk.is_last and not is_cut, yields, dict(refusals.most_common()))
+
+
+def _list_queries(of: Selects) -> dict[str, str]:
+    """A format's SELECTs by table."""
+    queries = {"turns": of.turns, "checks": of.checks, "check_scores": of.scores, "labels": of.labels}
+    return {name: query for name, query in queries.items() if query}
+
+
+def _parse(connection: Connection, log_format: LogFormat, lines: pa.Table) -> None:
+    connection.register("lines", lines)
+    connection.register("unreadable", REJECT_SCHEMA.empty_table())
+    parse_lines(connection, log_format)
+
+
 def _explain(
     connection: Connection, log_format: LogFormat, record: Mapping[str, Any], number: int, settings: Settings
 ) -> RecordReading:
-    whole, refusal, extra = _read(connection, log_format, record, settings)
+    borrows = _NEIGHBOURS.search(" ".join(_list_queries(log_format.selects(settings)).values()))
+    paths = list(_leaves(record))[:_FIELDS]
+    variants = [_without(record, path) for path in paths]
+    whole = next(_read(connection, log_format, [record], settings))
+    beside, *rests = _read(connection, log_format, [record, *variants], settings)
     fields = []
-    for path in list(_leaves(record))[:_FIELDS]:
-        rest, refused, rest_extra = _read(connection, log_format, _without(record, path), settings)
-        changed = [] if refused else sorted(_differences(whole, rest))
+    for path, variant, rest in zip(paths, variants, rests, strict=True):
+        # Some formats let a record's neighbours lend it a time, or continue it: only alone does it tell.
+        if beside != whole or (rest == beside and borrows):
+            rest = next(_read(connection, log_format, [variant], settings))
+        changed = [] if rest.refusal else sorted(_differences(whole.rows, rest.rows))
         value = orjson.dumps(_get(record, path)).decode()
         fields.append(
             FieldReading(
                 _name(path),
                 value if len(value) <= 80 else value[:79] + "…",
                 tuple(changed),
-                is_required=bool(refused) and not refusal,
-                is_kept=not changed and rest_extra != extra,
+                is_required=bool(rest.refusal) and not whole.refusal,
+                is_kept=not changed and rest.extra != whole.extra,
             )
         )
-    return RecordReading(number, refusal, {name: len(rows) for name, rows in whole.items() if rows}, tuple(fields))
+    yields = {name: len(rows) for name, rows in whole.rows.items() if rows}
+    return RecordReading(number, whole.refusal, yields, tuple(fields))
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """Rows by table, the refusal and the unknown keys of one record."""
+
+    rows: dict[str, list[dict[str, Any]]]
+    refusal: dict[str, str | None] | None
+    extra: str | None
 
 
 def _read(
-    connection: Connection, log_format: LogFormat, record: Mapping[str, Any], settings: Settings
-) -> tuple[dict[str, list[dict[str, Any]]], dict[str, str | None] | None, str | None]:
-    line = pa.table({"line_no": pa.array([1], pa.int64()), "line": pa.array([orjson.dumps(record).decode()])})
-    connection.register("lines", line)
-    connection.register("unreadable", REJECT_SCHEMA.empty_table())
-    parse_lines(connection, log_format)
-    refusal, extra = connection.execute("SELECT refusal, extra FROM parsed").fetchall()[0]
-    selects = prepare_selects(connection, log_format, settings)
-    queries = {
-        "turns": selects.turns,
-        "checks": selects.checks,
-        "check_scores": selects.scores,
-        "labels": selects.labels,
-    }
-    rows = {
-        name: connection.sql(query).pl().drop(_UNREAD, strict=False).to_dicts()
-        for name, query in queries.items()
-        if query
-    }
-    return rows, refusal, extra
+    connection: Connection, log_format: LogFormat, records: Sequence[Mapping[str, Any]], settings: Settings
+) -> Iterator[_Reading]:
+    """Reads records as the lines of one log; what it costs hardly depends on their number."""
+    size = max(1, _BATCH_BYTES // max(len(orjson.dumps(record)) for record in records))
+    for start in range(0, len(records), size):
+        batch = records[start : start + size]
+        lines = [orjson.dumps(record).decode() for record in batch]
+        _parse(connection, log_format, json_lines(list(range(1, len(lines) + 1)), lines))
+        told = connection.execute("SELECT refusal, extra FROM parsed ORDER BY line_no").fetchall()
+        queries = _list_queries(prepare_selects(connection, log_format, settings))
+        rows = {name: _rows_by_line(connection, query) for name, query in queries.items()}
+        for line, (refusal, extra) in enumerate(told, start=1):
+            yield _Reading({name: lines.get(line, []) for name, lines in rows.items()}, refusal, extra)
+
+
+def _rows_by_line(connection: Connection, query: str) -> dict[int, list[dict[str, Any]]]:
+    frame = connection.sql(query).pl()
+    order = [name for name in ("line_no", "item", "category_native") if name in frame.columns]
+    lines: dict[int, list[dict[str, Any]]] = {}
+    for line, row in zip(
+        (ordered := frame.sort(order))["line_no"], ordered.drop(_UNREAD, strict=False).to_dicts(), strict=True
+    ):
+        lines.setdefault(line, []).append(row)
+    return lines
 
 
 def _differences(whole: dict[str, list[dict[str, Any]]], rest: dict[str, list[dict[str, Any]]]) -> Iterator[str]:

@@ -126,8 +126,10 @@ def find_formats(settings: Settings) -> Registry[LogFormat]:
 
 
 def rewrite_record(log_format: LogFormat, record: str) -> str:
-    """SQL for the JSON `record` as the format's structure expects it."""
-    return log_format.rewrite(record) if isinstance(log_format, MappedFormat) else record
+    """SQL for the JSON `record` as the format's structure expects it; null where there is none."""
+    if not isinstance(log_format, MappedFormat):
+        return record
+    return f"CASE WHEN {record} IS NOT NULL THEN {log_format.rewrite(record)} END"
 
 
 def _required(log_format: LogFormat) -> set[str]:

@@ -123,3 +123,26 @@ def test_explain__says_what_each_field_is_for_and_stores_nothing(
     assert second.refusal is not None
     assert (second.refusal["reason"], second.yields) == ("invalid_number", {})
     assert events.read("SELECT count(*) FROM checks").item() == 0
+
+
+def test_explain__says_in_numbers_what_the_first_records_yield(
+    events: EventStore, house: Settings, tmp_path: Path
+) -> None:
+    path = tmp_path / "any.log"
+    good = [make_record(number, bad=True, did="DENY") for number in range(10)]
+    path.write_bytes(to_jsonl(good) + b"{broken\n" + to_jsonl([make_record(2, p="high")]) + b"\xff{}\n")
+    head = explain_file(events, path, settings=house).head
+    assert (head.read, head.is_whole, head.yields) == (13, True, {"checks": 10})
+    assert head.refusals == {"invalid_json": 1, "invalid_number": 1, "invalid_utf8": 1}
+    path.write_bytes(to_jsonl([make_record(number % 60) for number in range(1001)]))
+    head = explain_file(events, path, settings=house).head
+    assert (head.read, head.is_whole) == (1000, False)
+
+
+def test_explain__a_record_is_read_as_if_it_stood_alone(events: EventStore, tmp_path: Path) -> None:
+    body = {"choices": [{"finish_reason": "stop"}], "created": 1772442845}
+    path = tmp_path / "batch.jsonl"
+    path.write_bytes(to_jsonl([{"custom_id": name, "response": {"status_code": 200, "body": body}} for name in "ab"]))
+    found = explain_file(events, path, settings=Settings())
+    # Its neighbour could lend it a time.
+    assert {field.field: field.is_required for field in found.records[0].fields}["response.body.created"]
