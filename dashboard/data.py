@@ -99,6 +99,11 @@ def read(function: Callable[Concatenate[EventStore, P], T], *args: P.args, **kwa
     return cast(T, answer)
 
 
+def forget() -> None:
+    """Drops what `read` remembers: after a change of rows that are stored already, which raises no data version."""
+    _read.clear()
+
+
 @st.cache_data(ttl=3600, max_entries=1000, show_spinner=False)
 def _read(
     home_path: str,  # noqa: ARG001 - part of the cache key

@@ -6,6 +6,8 @@ Numbers come from `metrics`; here are only selections of stored rows. Values are
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -108,7 +110,7 @@ def list_quarantine(
 ) -> pl.DataFrame:
     """Open rejected records, newest first; columns of the table `quarantine`."""
     return events.read(
-        "SELECT * FROM quarantine WHERE state = 'open' AND ($source IS NULL OR source = $source) "
+        "SELECT * REPLACE (CAST(reject_id AS VARCHAR) AS reject_id) FROM quarantine WHERE state = 'open' AND ($source IS NULL OR source = $source) "
         "AND ($reason IS NULL OR reason = $reason) ORDER BY rejected_at DESC, file, line_no LIMIT $limit",
         {"source": source, "reason": reason, "limit": limit},
     )
@@ -120,6 +122,25 @@ def count_quarantine(events: EventStore) -> pl.DataFrame:
         "SELECT source, reason, count(*) AS records FROM quarantine WHERE state = 'open' "
         "GROUP BY ALL ORDER BY records DESC, source, reason"
     )
+
+
+def read_arrival(events: EventStore, path: str, *, since: datetime) -> dict[str, Any]:
+    """What became of a file of the inbox since a moment.
+
+    Returns:
+        read_bytes (null until a part of it is stored), error (why it cannot be read), records, turns, checks, labels, duplicates,
+        ignored, rejected.
+    """
+    return events.read(
+        "SELECT (SELECT max(byte_offset) FROM checkpoints WHERE path = $path) AS read_bytes, "
+        "(SELECT max(error) FROM checkpoints WHERE path = $path) AS error, "
+        "coalesce(sum(read_count), 0)::BIGINT AS records, coalesce(sum(turn_count), 0)::BIGINT AS turns, "
+        "coalesce(sum(check_count), 0)::BIGINT AS checks, coalesce(sum(label_count), 0)::BIGINT AS labels, "
+        "coalesce(sum(duplicate_count), 0)::BIGINT AS duplicates, coalesce(sum(ignored_count), 0)::BIGINT AS ignored, "
+        "coalesce(sum(reject_count), 0)::BIGINT AS rejected "
+        "FROM ingests WHERE file = $name AND source = $source AND ingested_at >= $since",
+        {"path": path, "name": Path(path).name, "source": Path(path).parent.name, "since": since},
+    ).row(0, named=True)
 
 
 def list_job_runs(events: EventStore, *, limit: int = 100) -> pl.DataFrame:

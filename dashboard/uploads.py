@@ -1,15 +1,20 @@
-"""Uploaded log files: a hostile name and any bytes become one whole file in the inbox."""
+"""Uploaded log files: looked at first, then a hostile name and any bytes become one whole file in the inbox."""
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import tempfile
 from pathlib import Path
 from typing import IO
 
-from core.errors import UsageError
+from core.errors import FormatError, UsageError
+from core.events import EventStore
+from core.settings import Settings
 from incidents.people import Actor, Role
+from ingest.explain import Explanation, explain_file
+from ingest.sources.files import sniff_kind
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _COPY_BYTES = 1 << 20
@@ -40,16 +45,40 @@ def save_upload(inbox: Path, name: str, content: IO[bytes], *, source: str, acto
     descriptor, temporary = tempfile.mkstemp(prefix="upload-", suffix=".part", dir=folder)
     try:
         with os.fdopen(descriptor, "wb") as stream:
+            last = b""
             while chunk := content.read(_COPY_BYTES):
                 stream.write(chunk)
+                last = chunk[-1:]
             size = stream.tell()
             stream.flush()
+            if size and last != b"\n" and _can_grow(Path(temporary)):
+                # A log's last line is taken for half-written until it ends; here no more of it will come.
+                stream.write(b"\n")
+                stream.flush()
             os.fsync(stream.fileno())
         if not size:
             raise UsageError("The file is empty", file_name, "Choose a file that holds records.")
         return _link(Path(temporary), folder, file_name)
     finally:
         Path(temporary).unlink(missing_ok=True)
+
+
+def preview_upload(
+    events: EventStore, name: str, content: IO[bytes], *, settings: Settings, actor: Actor
+) -> Explanation:
+    """How an uploaded file would be read; nothing of it stays.
+
+    Raises:
+        AccessError: The actor may not bring data in.
+        UsageError: Nothing of the name is usable.
+        FormatError: It cannot be read, or no format fits.
+    """
+    actor.require(Role.LEAD)
+    with tempfile.TemporaryDirectory(prefix="upload-") as folder:
+        path = Path(folder) / sanitize_name(name)
+        with path.open("wb") as stream:
+            shutil.copyfileobj(content, stream, _COPY_BYTES)
+        return explain_file(events, path, settings=settings)
 
 
 def sanitize_name(name: str) -> str:
@@ -64,6 +93,14 @@ def sanitize_name(name: str) -> str:
         raise UsageError("The name cannot be used", repr(name)[:100], "Use letters and digits.")
     stem, dot, suffix = clean[-MAX_NAME:].lstrip("._-").partition(".")
     return f"{stem}{dot}{suffix}"
+
+
+def _can_grow(path: Path) -> bool:
+    try:
+        kind = sniff_kind(path)
+    except FormatError:
+        return False
+    return kind is not None and kind.can_grow
 
 
 def _link(temporary: Path, folder: Path, name: str) -> Path:

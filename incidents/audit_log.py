@@ -25,10 +25,18 @@ from incidents.people import SYSTEM, Actor, Role
 HEADS = "audit-heads.jsonl"
 """File of the home that notes, now and then, how far the log was and what its last digest was."""
 _SETTINGS = "settings.change"
-Deed = Literal["labels.import", "quarantine.retry", "quarantine.reveal", "report.export", "postmortem.export"]
+Deed = Literal[
+    "labels.import",
+    "quarantine.retry",
+    "quarantine.ignore",
+    "quarantine.reveal",
+    "report.export",
+    "postmortem.export",
+]
 _LEAST_ROLES: Mapping[Deed, Role] = {
     "labels.import": Role.LEAD,
     "quarantine.retry": Role.LEAD,
+    "quarantine.ignore": Role.LEAD,
     "quarantine.reveal": Role.REVIEWER,
     "report.export": Role.VIEWER,
     "postmortem.export": Role.VIEWER,

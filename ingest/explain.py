@@ -194,7 +194,8 @@ def _parse(connection: Connection, log_format: LogFormat, lines: pa.Table) -> No
 def _explain(
     connection: Connection, log_format: LogFormat, record: Mapping[str, Any], number: int, settings: Settings
 ) -> RecordReading:
-    borrows = _NEIGHBOURS.search(" ".join(_list_queries(log_format.selects(settings)).values()))
+    of = log_format.selects(settings)
+    borrows = _NEIGHBOURS.search(" ".join([of.prepared, *_list_queries(of).values()]))
     paths = list(_leaves(record))[:_FIELDS]
     variants = [_without(record, path) for path in paths]
     whole = next(_read(connection, log_format, [record], settings))

@@ -20,6 +20,7 @@ from core.settings import Settings
 from ingest.batch import IngestSummary
 from ingest.files import choose_format, to_batch
 from ingest.formats import LogFormat
+from ingest.loads import Loads
 from ingest.salvage import store_batch
 from ingest.sources.files import (
     Chunk,
@@ -60,10 +61,12 @@ class Inbox:
     Attributes:
         folder: What is watched.
         seen: Size, time and inode of each file when it was last read, so that a quiet inbox costs one `stat` a file.
+        loads: How far the long files are.
     """
 
     folder: Path
     seen: dict[Path, _Mark] = field(default_factory=dict)
+    loads: Loads = field(default_factory=Loads)
 
     def ingest_new(self, events: EventStore, *, settings: Settings) -> IngestSummary:
         """Ingests what was added since the last call.
@@ -95,6 +98,8 @@ class Inbox:
                 log.exception("file could not be stored", path=str(path))
                 failure = failure or error
                 continue
+            finally:
+                self.loads.end(path)
             self.seen[path] = changed[path]
         if failure is not None:
             raise failure
@@ -143,6 +148,7 @@ class Inbox:
         )
         for chunk in read_ahead(chunks):
             summary.add(_commit(events, path, kind, log_format, chunk, self._source(path) or log_format.key, settings))
+            self.loads.note(path, chunk.end_offset, path.stat().st_size)
         if summary.read:
             summary.files = 1
         return summary

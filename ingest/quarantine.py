@@ -40,16 +40,37 @@ def get_reject(events: EventStore, reject_id: str) -> dict[str, Any]:
     return rows.row(0, named=True)
 
 
-def retry_rejects(events: EventStore, *, settings: Settings) -> IngestSummary:
-    """Reads every open reject again, in one transaction; those that are stored now are marked resolved."""
+def retry_rejects(events: EventStore, *, settings: Settings, reject_ids: Sequence[str] | None = None) -> IngestSummary:
+    """Reads open rejects again, in one transaction; those that are stored now are marked resolved.
+
+    Args:
+        events: The store.
+        settings: With what was mended.
+        reject_ids: Which ones; None reads all.
+    """
     try:
-        return _retry_all(events, settings, left_out=_ALTERED)
+        return _retry_all(events, settings, reject_ids, left_out=_ALTERED)
     except UnfitValueError:
         # One of those whose value fits no column still does not: they would take the others down with them.
-        return _retry_all(events, settings, left_out=(*_ALTERED, UNFIT))
+        return _retry_all(events, settings, reject_ids, left_out=(*_ALTERED, UNFIT))
 
 
-def _retry_all(events: EventStore, settings: Settings, *, left_out: Sequence[str]) -> IngestSummary:
+def ignore_rejects(events: EventStore, reject_ids: Sequence[str]) -> int:
+    """Marks open rejects as seen and no data: they are kept, read no more, and stand in no list; returns how many."""
+
+    def work(connection: Connection) -> int:
+        count: int = connection.execute(
+            "UPDATE quarantine SET state = 'ignored' WHERE state = 'open' AND CAST(reject_id AS VARCHAR) IN ?",
+            [tuple(reject_ids)],
+        ).fetchall()[0][0]
+        return count
+
+    return events.write(work) if reject_ids else 0
+
+
+def _retry_all(
+    events: EventStore, settings: Settings, reject_ids: Sequence[str] | None, *, left_out: Sequence[str]
+) -> IngestSummary:
     def work(connection: Connection) -> IngestSummary:
         summary = IngestSummary()
         open_rejects = connection.sql(
@@ -57,6 +78,8 @@ def _retry_all(events: EventStore, settings: Settings, *, left_out: Sequence[str
             "WHERE state = 'open' AND reason NOT IN ? ORDER BY source, format, file, line_no",
             params=[left_out],
         ).pl()
+        if reject_ids is not None:
+            open_rejects = open_rejects.filter(pl.col("reject_id").cast(pl.String).is_in(reject_ids))
         # A file that was replaced may have been rejected twice on one line: one batch holds a line once.
         turn = pl.int_range(pl.len()).over("source", "format", "file", "line_no")
         groups = open_rejects.with_columns(turn=turn).partition_by("source", "format", "file", "turn")

@@ -189,7 +189,7 @@ QUARANTINE = Table(
         Column("field", "VARCHAR", "field at fault; null = the whole record"),
         Column("detail", "VARCHAR", "sentence with the value at fault and the remedy"),
         Column("record", "VARCHAR", "the record as read; undecodable bytes replaced"),
-        Column("state", "VARCHAR", "open, or resolved after a retry stored it"),
+        Column("state", "VARCHAR", "open, resolved after a retry stored it, ignored by a person, or erased"),
         Column("ingest_id", "BIGINT", "ingest that met it"),
     ),
 )

@@ -7,13 +7,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from core.errors import ConfigError, StoreBusyError
 from core.events import EventStore
 from core.records import RecordStore
 from core.settings import Settings
 from incidents import MIGRATIONS
+from ingest.loads import Loads
 from ingest.mapping import find_formats
 from ingest.schema import create_tables
 
@@ -25,6 +26,7 @@ class Home:
     settings: Settings
     events: EventStore
     records: RecordStore
+    loads: Loads = field(default_factory=Loads)
 
 
 @contextmanager

@@ -31,7 +31,7 @@ JOB_RUN_DAYS = 7
 def build_jobs(home: Home) -> list[Job]:
     """All jobs of a home, in the order in which they first run."""
     settings = home.settings
-    inbox = Inbox(settings.inbox)
+    inbox = Inbox(settings.inbox, loads=home.loads)
     opener = _CaseOpener(home)
 
     def ingest() -> str:

@@ -47,6 +47,22 @@ def quarantine_show(
     emit(as_json, plain(row), lambda out: render.print_pairs(row, out))
 
 
+@quarantine_app.command("ignore")
+def quarantine_ignore(
+    reject_ids: Annotated[list[str], typer.Argument(help="Ids, or their first characters.")],
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Sets rejected records aside that are no data; they stay stored. Example: weir quarantine ignore 3f2a 90bc"""
+    from ingest.quarantine import get_reject
+    from service.quarantine import ignore
+
+    with opened_home(home) as opened:
+        named = [str(get_reject(opened.events, reject_id)["reject_id"]) for reject_id in reject_ids]
+        document = {"ignored": ignore(opened, named, actor=get_operator())}
+    emit(as_json, document, lambda out: render.print_pairs(document, out))
+
+
 @quarantine_app.command("retry")
 def quarantine_retry(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Reads every rejected record again after a fix. Example: weir quarantine retry"""

@@ -1,4 +1,4 @@
-"""The quarantine: records that could not be stored, each with its place, its reason and its text, shown inert."""
+"""The quarantine: records that could not be stored, each with its place, its reason and its text, shown inert; read again, or set aside."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dashboard.components.empty import render_empty
 from dashboard.text import inert, plain, write_out
 from dashboard.theme import format_count, localise
 from incidents.audit_log import note_deed
-from service.quarantine import retry_all
+from service.quarantine import ignore, retry_all
 
 SHOWN = 200
 RECORD_LIMIT = 20_000
@@ -21,7 +21,7 @@ _REVEALED = "quarantine_revealed"
 
 
 def render_quarantine(*, zone: ZoneInfo) -> None:
-    """Counts by reason, the list, the chosen record, and a retry."""
+    """Counts by reason, the list, the chosen records, and what can be done with them."""
     counts = data.read(lists.count_quarantine)
     if counts.is_empty():
         render_empty(
@@ -57,18 +57,26 @@ def _select(title: str, key: str, counts: pl.DataFrame, column: str) -> str | No
 
 
 def _render_retry(total: int) -> None:
-    def retry() -> None:
-        summary = retry_all(data.home(), actor=state.current_actor())
-        stored = summary.turns + summary.checks + summary.labels
-        st.toast(f"{format_count(stored)} records stored, {format_count(summary.rejected)} rejected again")
-
     st.button(
         f"Retry all {format_count(total)}",
         key="quarantine_retry",
         icon=":material/refresh:",
-        on_click=retry,
-        help="Reads every open record again, after a fix of settings or of the crosswalk",
+        on_click=_retry,
+        help="Reads every open record again, after a fix of settings, a mapping or the crosswalk",
     )
+
+
+def _retry(reject_ids: tuple[str, ...] | None = None) -> None:
+    summary = retry_all(data.home(), actor=state.current_actor(), reject_ids=reject_ids)
+    data.forget()
+    again = f"{format_count(summary.rejected)} rejected again"
+    st.toast(f"{format_count(summary.read - summary.rejected)} of {format_count(summary.read)} records stored, {again}")
+
+
+def _ignore(reject_ids: tuple[str, ...]) -> None:
+    count = ignore(data.home(), reject_ids, actor=state.current_actor())
+    data.forget()
+    st.toast(f"{format_count(count)} records set aside as no data; they stay stored")
 
 
 def _render_list(rows: pl.DataFrame, *, zone: ZoneInfo) -> None:
@@ -82,7 +90,7 @@ def _render_list(rows: pl.DataFrame, *, zone: ZoneInfo) -> None:
         hide_index=True,
         height=min(390, 38 + 36 * rows.height),
         on_select="rerun",
-        selection_mode="single-row",
+        selection_mode="multi-row",
         placeholder="–",
         alt="Rejected records",
         column_order=["rejected_at", "source", "file", "line_no", "reason", "field", "detail"],
@@ -98,11 +106,26 @@ def _render_list(rows: pl.DataFrame, *, zone: ZoneInfo) -> None:
             "detail": st.column_config.TextColumn("What is wrong, and the remedy"),
         },
     )
-    chosen = event["selection"]["rows"]
-    if not chosen or chosen[0] >= rows.height:
-        st.caption("Choose a row to see its record.")
+    chosen = [place for place in event["selection"]["rows"] if place < rows.height]
+    if not chosen:
+        st.caption("Choose a row to see its record, or several to retry or ignore them.")
         return
-    _render_record(rows.row(chosen[0], named=True))
+    ids = tuple(rows[place, "reject_id"] for place in chosen)
+    with st.container(horizontal=True):
+        what = "this record" if len(ids) == 1 else f"these {format_count(len(ids))}"
+        st.button(
+            f"Retry {what}", key="quarantine_retry_chosen", icon=":material/refresh:", on_click=_retry, args=(ids,)
+        )
+        st.button(
+            f"Ignore {what}",
+            key="quarantine_ignore",
+            icon=":material/visibility_off:",
+            on_click=_ignore,
+            args=(ids,),
+            help="They are no data: they leave this list and the counts, and stay stored. Who decided is recorded",
+        )
+    if len(chosen) == 1:
+        _render_record(rows.row(chosen[0], named=True))
 
 
 def _render_record(row: dict[str, object]) -> None:

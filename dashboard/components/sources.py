@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import streamlit as st
 
-from dashboard.text import plain
+from dashboard import data
+from dashboard.text import inert, plain
 from dashboard.theme import format_bytes, format_duration, localise
 from metrics.telemetry import MEANINGS
 
@@ -69,6 +70,20 @@ def render_sources(freshness: pl.DataFrame, rates: pl.DataFrame, *, zone: ZoneIn
             "last_error": TextColumn("Last error", help="The file that failed last, else the record rejected last"),
         },
     )
+
+
+def render_loads() -> None:
+    """How far the long files are that are being stored now; nothing when none is."""
+    if data.home().loads.list():
+        st.fragment(_draw_loads, run_every=1.0)()
+
+
+def _draw_loads() -> None:
+    loads = data.home().loads.list()
+    if not loads:
+        st.rerun()
+    for load in loads:
+        st.progress(load.share, text=f"{inert(load.path.name)}: {load.share:.0%} of {format_bytes(load.size)} stored")
 
 
 def render_joining(measured: pl.DataFrame) -> None:

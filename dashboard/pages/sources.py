@@ -15,6 +15,7 @@ from dashboard.components.sources import (
     render_ingests,
     render_jobs,
     render_joining,
+    render_loads,
     render_sources,
     render_stores,
 )
@@ -34,6 +35,7 @@ if sources.is_empty():
 else:
     render_sources(sources, lists.count_records_per_minute(home.events), zone=zone, at=now())
 
+render_loads()
 for path, reason in lists.list_failed_files(home.events).select("path", "error").iter_rows():
     with st.container(border=True):
         st.markdown(":orange[:material/warning:] **A file cannot be read**")

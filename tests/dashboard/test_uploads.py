@@ -44,6 +44,19 @@ def test_an_interrupted_upload_leaves_nothing(tmp_path: Path) -> None:
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
+@pytest.mark.parametrize(
+    ("content", "kept"),
+    [
+        (b'{"a": 1}\n{"a": 2', b'{"a": 1}\n{"a": 2\n'),
+        (b"a,b\n1,2", b"a,b\n1,2\n"),
+        (b"[1, 2]", b"[1, 2]"),
+        (b"PAR1 and more", b"PAR1 and more"),
+    ],
+)
+def test_a_last_line_without_an_end_gets_one(tmp_path: Path, content: bytes, kept: bytes) -> None:
+    assert put(tmp_path, "log", content).read_bytes() == kept
+
+
 def test_an_empty_file_and_a_name_of_nothing_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="empty"):
         put(tmp_path, "log.jsonl", b"")

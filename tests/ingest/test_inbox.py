@@ -24,6 +24,7 @@ from ingest.batch import IngestSummary
 from ingest.files import ingest_paths
 from ingest.formats.hh_rlhf import HhRlhf
 from ingest.inbox import Inbox
+from ingest.loads import Loads
 from ingest.quarantine import retry_rejects
 from ingest.salvage import store_batch
 from ingest.sources import files
@@ -225,6 +226,26 @@ def test_progress__rises_to_the_whole_with_what_was_read(
     assert shares == sorted(shares)
     assert 0.2 < shares[0] < 0.8
     assert shares[-1] == 1
+
+
+def test_long_file__shows_how_far_it_is_until_it_is_stored(
+    events: EventStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox, seen = Inbox(settings.inbox), []
+    settings = settings.model_copy(update={"ingest": IngestSettings(chunk_mb=1)})
+    write(settings.inbox / "short.jsonl", CHECKS)
+    write(settings.inbox / "long.jsonl", to_jsonl([make_check(number, content="x" * 2000) for number in range(1200)]))
+    note = Loads.note
+
+    def look(loads: Loads, path: Path, read_bytes: int, size: int) -> None:
+        note(loads, path, read_bytes, size)
+        seen.extend((load.path.name, load.share) for load in loads.list())
+
+    monkeypatch.setattr(Loads, "note", look)
+    inbox.ingest_new(events, settings=settings)
+    assert [name for name, _ in seen] == ["long.jsonl"] * 2
+    assert 0.3 < seen[0][1] < seen[1][1] < 1
+    assert inbox.loads.list() == []
 
 
 def test_unknown_file__noted_and_others_go_on(events: EventStore, settings: Settings) -> None:

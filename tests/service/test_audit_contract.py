@@ -120,6 +120,7 @@ STEPS: list[tuple[Words, Callable[[Desk], Words], str]] = [
     (("labels", "import"), lambda desk: (desk.write("labels.jsonl", LABEL),), "labels.import"),
     (("quarantine", "show"), lambda desk: (_reject(desk),), "quarantine.reveal"),
     (("quarantine", "retry"), lambda _: (), "quarantine.retry"),
+    (("quarantine", "ignore"), lambda desk: (_reject(desk),), "quarantine.ignore"),
     (("report",), lambda desk: ("transparency", "--csv", str(desk.folder / "dsa.csv")), "report.export"),
     (("sample",), lambda _: ("--n", "3"), "sample.draw"),
     (("cases", "next"), lambda _: ("--reviewer", "ana"), "case.lease"),
