@@ -19,6 +19,7 @@ import numpy as np
 from core.errors import UsageError
 from metrics.confusion import Total, compose
 from metrics.estimate import exact_bounds
+from metrics.survey import Unseen, find_hidden
 
 Target = Literal["wrong_block_share", "missed_harm_rate", "benign_blocked_rate", "harm_prevalence"]
 TARGETS: tuple[Target, ...] = get_args(Target)
@@ -224,14 +225,24 @@ def _expect_share(
     """Harmful share of the strata's turns with the bounds of its effective sample size."""
     size = sum(stratum.size for stratum in strata)
     share = sum(stratum.size * shares[stratum.name] for stratum in strata) / size
-    variance = 0.0
-    for stratum in strata:
-        count, p = drawn[stratum.name], shares[stratum.name]
-        variance += (stratum.size / size) ** 2 * (1 - count / stratum.size) * p * (1 - p) / count
+    counts, parts, p = (
+        np.array(values, dtype=float)
+        for values in zip(*((drawn[s.name], s.size, shares[s.name]) for s in strata), strict=True)
+    )
+    kept = 1 - counts / parts
+    variance = float(np.sum((parts / size) ** 2 * kept * p * (1 - p) / counts))
     if variance == 0:
         return share, share, share
-    count = sum(drawn[stratum.name] for stratum in strata)
-    return share, *exact_bounds(share, min(count, share * (1 - share) / variance), confidence=confidence)
+    bounds = exact_bounds(share, min(counts.sum(), share * (1 - share) / variance), confidence=confidence)
+    # A stratum may turn out all alike, and then hides what it may.
+    hidden = find_hidden(counts, parts / size, kept, confidence=confidence)
+    unseen = Unseen(
+        below=np.sum(p**counts * hidden, keepdims=True), above=np.sum((1 - p) ** counts * hidden, keepdims=True)
+    )
+    low, high = unseen.widen(
+        *(np.array([value]) for value in (share, np.sqrt(variance), *bounds)), confidence=confidence
+    )
+    return share, float(low[0]), float(high[0])
 
 
 def allocate_more(strata: Sequence[Stratum], *, n: int, target: str) -> dict[str, int]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import betaincinv, stdtrit
 
 from metrics.estimate import Floats, divide, exact_bounds, rate_series, wilson_bounds
-from metrics.survey import weigh
+from metrics.survey import Unseen, find_hidden, weigh
 
 Booleans: TypeAlias = NDArray[np.bool_]
 """Rows of the sample by decisions."""
@@ -122,5 +122,32 @@ class Sweep:
         for place in np.flatnonzero((error < _NO_SPREAD) & (reviewed > 0)):
             # No variation was seen inside any stratum, which is no proof that there is none.
             low[place], high[place] = exact_bounds(float(estimate[place]), float(kish[place]), confidence=confidence)
+        low, high = self._find_unseen(hits, of, confidence=confidence).widen(
+            estimate, error, low, high, confidence=confidence
+        )
         # Without degrees of freedom the sample says nothing about its own precision.
         return np.where(freedom > 0, low, 0.0), np.where(freedom > 0, high, 1.0)
+
+    def _find_unseen(self, hits: Booleans, of: Booleans, *, confidence: float) -> Unseen:
+        """What the strata may hide, as `metrics.survey.sum_unseen`, for each decision."""
+        first = self._unit_starts[self._stratum_starts]
+        reviewed, hit, total, squares = (
+            np.add.reduceat(values, first, axis=0)
+            for values in (
+                of.astype(np.float64),
+                hits.astype(np.float64),
+                self._weight[:, None] * of,
+                self._weight[:, None] ** 2 * of,
+            )
+        )
+        units = np.add.reduceat(
+            np.logical_or.reduceat(of, self._unit_starts, axis=0).astype(np.float64), self._stratum_starts, axis=0
+        )
+        size = np.minimum(units, divide(total**2, squares))
+        hidden = find_hidden(
+            size, total / np.maximum(total.sum(axis=0), _NO_SPREAD), self._kept[:, None], confidence=confidence
+        )
+        hidden = np.where(reviewed > 0, hidden, 0.0)
+        return Unseen(
+            below=np.where(hit == reviewed, hidden, 0.0).sum(axis=0), above=np.where(hit == 0, hidden, 0.0).sum(axis=0)
+        )

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.thin_strata import bound, get_truth, hold
 from metrics.survey import Ratio, build_survey, estimate_proportions, estimate_rates, weigh
 
 RATIO = Ratio("hit", "of")
@@ -133,3 +134,14 @@ def test_a_sample_of_one_unit_says_nothing_about_its_precision() -> None:
     )
     rate = estimate_rates(sample, {"r": RATIO}, groups=1, min_sample=5, confidence=0.95)["r"][0]
     assert (rate["low"], rate["high"]) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("design", [(165, 25, 0.02, 0.03), (165, 25, 0.98, 0.97)])
+def test_a_stratum_in_which_all_agree_still_hides_something(design: tuple[int, int, float, float]) -> None:
+    """Half of the samples have 25 reviews of one mind that speak for 95 % of the turns: their variance is not zero."""
+    bounds, truth = bound(design, samples=60), get_truth(design)
+    assert hold(bounds, truth, prefix="seen_")[0] < 0.85
+    held, width = hold(bounds, truth)
+    # They hold it by knowing what 25 reviews can tell, not by saying nothing.
+    assert held >= 0.93
+    assert width < 0.25
