@@ -52,8 +52,11 @@ lock: setup ## pin the dependencies of pyproject.toml anew
 		--no-emit-package torch --no-emit-package sympy --no-emit-package mpmath --no-emit-package networkx --no-emit-package setuptools -o requirements-trl.lock
 	$(BIN)/uv pip compile --group phoenix --universal --python-version 3.11 --generate-hashes --no-header --quiet -o requirements-phoenix.lock
 
-benchmark: setup ## ingest against DuckDB's bare reader, and the Overview's queries at 1 and 10 million checks
+benchmark: setup ## ingest of every format against DuckDB's bare reader, its memory, its ticks, and the Overview's queries at 1 and 10 million checks
 	$(BIN)/python -m benchmarks.ingest
+	$(BIN)/python -m benchmarks.formats
+	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.ticks
 	$(BIN)/python -m benchmarks.overview
 	$(BIN)/python -m benchmarks.intake
 	$(BIN)/python -m benchmarks.live

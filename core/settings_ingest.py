@@ -15,7 +15,7 @@ class IngestSettings(Section):
 
     interval_s: float = Field(0.25, ge=0.1, le=3600, description="seconds between looks at the inbox")
     memory_limit: str = Field(
-        "300MB",
+        "250MB",
         pattern=r"^\d+(\.\d+)?(MB|GB|TB)$",
         description="DuckDB's memory limit while `weir ingest` reads with no server running",
     )

@@ -99,7 +99,7 @@ class AzureContentSafety:
         attack = "try_cast(json_extract_string({}, '$.attackDetected') AS BOOLEAN)"
         judged = f"""(
             WITH answers AS (
-                SELECT line_no, r, extra, {error} AS failure, coalesce({json_items(matches)}, []) AS hits,
+                SELECT line_no, r, md5(CAST(r AS VARCHAR)) AS identity, extra, {error} AS failure, coalesce({json_items(matches)}, []) AS hits,
                     list_filter(coalesce({json_items(analysis)}, [{preview}]), lambda a: a IS NOT NULL) AS found,
                     {_answer("userPromptAnalysis")} AS prompt, {_answer("documentsAnalysis")} AS documents
                 FROM accepted),
@@ -118,20 +118,20 @@ class AzureContentSafety:
                           list_transform(found, lambda a: {{'name': json_extract_string(a, '$.category'),
                               'severity': json_extract_string(a, '$.severity')}}) AS scored FROM analysed)),
             judged AS (
-                SELECT line_no, r, extra, failure, name, name AS category, 'input' AS part, score, {configured} AS threshold,
+                SELECT line_no, r, identity, extra, failure, name, name AS category, 'input' AS part, score, {configured} AS threshold,
                     score >= {configured} AS fired, CAST(NULL AS VARCHAR) AS rule, CAST(NULL AS VARCHAR) AS matched,
                     CAST(NULL AS JSON) AS details, len(hits) > 0 AND score IS NULL AS is_skipped FROM severities
                 UNION ALL
-                SELECT line_no, r, extra, failure, 'blocklist', 'blocklist', 'input', NULL, NULL,
+                SELECT line_no, r, identity, extra, failure, 'blocklist', 'blocklist', 'input', NULL, NULL,
                     CASE WHEN failure IS NULL THEN len(hits) > 0 END,
                     concat_ws('/', {json_value("hits[1]", "$.blocklistName")}, {json_value("hits[1]", "$.blocklistItemId")}),
                     {json_value("hits[1]", "$.blocklistItemText")}, CASE WHEN len(hits) > 0 THEN to_json(hits) END, false
                 FROM analysed WHERE len(hits) > 0 OR json_array_length(r.request.blocklistNames) > 0
                 UNION ALL
-                SELECT line_no, r, extra, failure, 'prompt-shield', 'jailbreak', 'input', NULL, NULL, {attack.format("prompt")},
+                SELECT line_no, r, identity, extra, failure, 'prompt-shield', 'jailbreak', 'input', NULL, NULL, {attack.format("prompt")},
                     NULL, NULL, NULL, false FROM analysed WHERE prompt IS NOT NULL OR r.request.userPrompt IS NOT NULL
                 UNION ALL
-                SELECT line_no, r, extra, failure, 'prompt-shield', 'indirect-attack', 'retrieval', NULL, NULL, {attack.format("document")},
+                SELECT line_no, r, identity, extra, failure, 'prompt-shield', 'indirect-attack', 'retrieval', NULL, NULL, {attack.format("document")},
                     NULL, NULL, json_object('document', position), false
                 FROM (SELECT *, unnest({json_items("documents")}) AS document,
                           generate_subscripts({json_items("documents")}, 1) - 1 AS position FROM analysed))
@@ -139,10 +139,10 @@ class AzureContentSafety:
         checks = select_checks(
             judged,
             # The checks of one record belong to one turn, named or not.
-            **envelope_facts(request_id=f"coalesce({text('r.request_id')}, 'row-' || md5(CAST(r AS VARCHAR)))"),
+            **envelope_facts(request_id=f"coalesce({text('r.request_id')}, 'row-' || identity)"),
             item="item",
             taxonomy="'azure-content-safety'",
-            native_id="md5(CAST(r AS VARCHAR))",
+            native_id="identity",
             layer="'classifier'",
             stage="CASE WHEN part = 'input' THEN coalesce(lower(nullif(r.direction, '')), 'input') ELSE part END",
             filter_name=f"'{_FILTER}' || name",
