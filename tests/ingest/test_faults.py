@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import multiprocessing
 import random
 import shutil
 import threading
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -125,7 +127,12 @@ class _Logger:
 
 
 def test_rotated_renamed_packed_and_truncated_files__each_record_once(tmp_path: Path, settings: Settings) -> None:
-    for seed in range(repeats(3)):
+    befell: Counter[str] = Counter()
+    # Packing finds a log to pack about every second time.
+    wanted = Counter(rotate=repeats(4), rename=repeats(4), copy_and_truncate=repeats(4), pack=repeats(1, full=90))
+    for seed in itertools.count():
+        if befell >= wanted:
+            break
         chance = random.Random(seed)
         folder = tmp_path / f"inbox-{seed}"
         folder.mkdir()
@@ -135,7 +142,10 @@ def test_rotated_renamed_packed_and_truncated_files__each_record_once(tmp_path: 
         inbox = Inbox(folder)
         for _ in range(12):
             logger.write()
-            chance.choice([logger.write, logger.rotate, logger.rename, logger.pack, logger.copy_and_truncate])()
+            names = sorted(folder.iterdir())
+            fault = chance.choice([logger.write, logger.rotate, logger.rename, logger.pack, logger.copy_and_truncate])
+            fault()
+            befell[fault.__name__] += sorted(folder.iterdir()) != names
             if chance.random() < 0.5:
                 inbox.ingest_new(events, settings=settings)
             if chance.random() < 0.1:
