@@ -112,7 +112,7 @@ class AzureOpenAIContentFilter:
         usage = _answer("usage")
 
         def tokens(name: str) -> str:
-            return f"CAST({number(json_value(usage, f'$.{name}'))} AS BIGINT)"
+            return f"try_cast({number(json_value(usage, f'$.{name}'))} AS BIGINT)"
 
         turns = select_turns(
             # A chunk of a stream holds a piece of the text: the turn belongs to the log of the whole.

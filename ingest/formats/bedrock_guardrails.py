@@ -130,7 +130,7 @@ class BedrockGuardrails:
         masked = "(lower(b.actionReason) LIKE '%masked%' OR lower(json_extract_string(b.trace, '$.guardrail.actionReason')) LIKE '%masked%')"
 
         def count(name: str) -> str:
-            return f"CAST({number(json_value('b.usage', f'$.{name}'))} AS BIGINT)"
+            return f"try_cast({number(json_value('b.usage', f'$.{name}'))} AS BIGINT)"
 
         latency = number(json_value("b.metrics", "$.latencyMs"))
         turns = select_turns(

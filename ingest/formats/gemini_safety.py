@@ -156,7 +156,7 @@ class GeminiSafety:
         model = f"coalesce(r.request.model, {_answer('modelVersion', 'model_version')})"
 
         def count(*paths: str) -> str:
-            return f"CAST({number(json_value(usage, *paths))} AS BIGINT)"
+            return f"try_cast({number(json_value(usage, *paths))} AS BIGINT)"
 
         turns = select_turns(
             """(WITH verdicts AS (

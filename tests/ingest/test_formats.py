@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -301,3 +303,25 @@ def test_retry__stores_what_is_readable_now(
     assert (summary.read, summary.checks, summary.rejected) == (2, 1, 1)
     states = events.read("SELECT field, state FROM quarantine ORDER BY 1").rows()
     assert states == [("stage", "resolved"), ("ts", "open")]
+
+
+@pytest.mark.parametrize(
+    ("key", "count"),
+    [
+        ("azure_openai_content_filter", "prompt_tokens"),
+        ("bedrock_guardrails", "inputTokens"),
+        ("gemini_safety", "promptTokenCount"),
+    ],
+)
+def test_a_token_count_that_no_column_holds__is_unknown_and_the_verdict_stays(
+    key: str, count: str, open_store: Callable[[], EventStore], settings: Settings, tmp_path: Path
+) -> None:
+    events = open_store()
+    whole = ingest_paths(open_store(), [SAMPLES / f"{key}.jsonl"], settings=settings)
+    sample = (SAMPLES / f"{key}.jsonl").read_text()
+    damaged, times = re.subn(rf'"{count}": \d+', f'"{count}": {2**200}', sample)
+    path = tmp_path / "damaged.jsonl"
+    path.write_text(damaged)
+    summary = ingest_paths(events, [path], settings=settings)
+    assert (times > 0, summary.rejected, summary.checks, summary.turns) == (True, 0, whole.checks, whole.turns)
+    assert events.read("SELECT count(input_tokens) FROM turns").item() == 0
