@@ -35,7 +35,7 @@ def home_settings(home: Path) -> Settings:
 
 def open_patiently(path: Path) -> EventStore:
     """Opens the store, waiting a moment for the killed process to be gone, as a server does at its start."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while True:
         try:
             return EventStore(path)

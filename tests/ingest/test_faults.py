@@ -33,7 +33,7 @@ from tests.soak import repeats
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload([share_log.__module__])
-WAIT_S = 60
+WAIT_S = 600
 
 
 def test_full_disk__nothing_lost_and_it_goes_on_by_itself(tmp_path: Path) -> None:
