@@ -105,9 +105,9 @@ def render_rules() -> None:
 
 
 def build_reach_table(found: pl.DataFrame) -> pl.DataFrame:
-    """One row per filter, one column per rule about rates: `1.24x of 452`, the smallest rise seen of what is expected."""
+    """One row per filter, one column per rule about rates: `from 1.24x · 452 expected`."""
     words = [
-        f"{'–' if factor is None else f'{factor:.2f}x'} of {count:,.{0 if count >= 10 else 1}f}"
+        f"{'nothing' if factor is None else f'from {factor:.2f}x'} · {count:,.{0 if count >= 10 else 1}f} expected"
         for factor, count in found.select("detectable", "expected").iter_rows()
     ]
     labels = [f"{name} · {_name_minutes(minutes)}" for name, minutes in found.select("rule", "window_min").iter_rows()]
@@ -126,7 +126,7 @@ def _render_reach(rules: Sequence[AlertRule]) -> None:
         return
     st.markdown(
         "**What they can see** · :gray[the smallest rise of a filter's trigger rate that is seen within two windows with "
-        "90 %, of the triggers that a window expects. A smaller one needs a longer window, or more traffic.]"
+        "90 %, and the triggers that a window expects. A smaller one needs a longer window, or more traffic.]"
     )
     st.dataframe(
         build_reach_table(found),

@@ -10,7 +10,7 @@ from incidents.alerts.judgement import Judgement
 def say_rate(found: Judgement, _limit: float) -> str:
     observed, expected = found.observed or 0.0, found.expected or 0.0
     times = f", {_times(observed / expected)}" if expected >= 1 else ""
-    return f"triggered {observed:,.0f} times; {_count(expected)} expected{times} (n {found.trials or 0:,.0f}{_reach(found)})"
+    return f"triggered {observed:,.0f} times; {_count(expected)} expected{times} (n {found.trials or 0:,.0f})"
 
 
 def say_silence(found: Judgement, _limit: float) -> str:
@@ -42,11 +42,6 @@ def say_drift(found: Judgement, _limit: float) -> str:
 def say_backlog(found: Judgement, _limit: float) -> str:
     noun = "escalation waits" if found.trials == 1 else "escalations wait"
     return f"{found.trials or 0:,.0f} {noun} for a person, the oldest for {found.observed or 0:,.0f} min"
-
-
-def _reach(found: Judgement) -> str:
-    """What the rule can tell at this volume, so that nobody takes its silence for proof."""
-    return f"; rises from {_times(found.detectable)} are seen with 90 %" if found.detectable else ""
 
 
 def _count(number: float) -> str:

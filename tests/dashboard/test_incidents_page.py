@@ -162,11 +162,11 @@ def test_the_page_says_how_small_a_rise_each_rule_sees(empty_home: Home) -> None
     assert "What they can see" in words(app)
     table = app.dataframe[-1].value.set_index("filter_name")
     assert list(table.columns) == ["rate-hour · 1 h"]
-    assert table.loc["toxicity", "rate-hour · 1 h"].endswith("x of 5.0")
+    assert table.loc["toxicity", "rate-hour · 1 h"].endswith("x · 5.0 expected")
 
 
 def test_a_filter_of_which_nothing_can_be_seen_has_no_factor() -> None:
     rows = [("rate-hour", 60, HOSTILE, 2.04, None), ("rate-week", 10080, HOSTILE, 1452.4, 1.2499)]
     (row,) = build_reach_table(pl.DataFrame(rows, schema=REACH, orient="row")).to_dicts()
-    assert row["rate-hour · 1 h"] == "– of 2.0"
-    assert row["rate-week · 7 d"] == "1.25x of 1,452"
+    assert row["rate-hour · 1 h"] == "nothing · 2.0 expected"
+    assert row["rate-week · 7 d"] == "from 1.25x · 1,452 expected"
