@@ -164,6 +164,7 @@ class AlertRule(Section):
         "rate_change",
         "silence",
         "no_data",
+        "no_turns",
         "error_share",
         "fail_open",
         "latency",
@@ -178,10 +179,7 @@ class AlertRule(Section):
     windows: int = Field(1, ge=1, le=24, description="windows in a row that must breach before it fires")
     recover_windows: int = Field(2, ge=1, le=24, description="windows in a row without a breach before it ends")
     false_alarms_per_week: float = Field(
-        0.1,
-        gt=0,
-        le=10,
-        description="false alarms that a quiet week may raise; for kinds that rest on counts, see docs/alerts.md",
+        0.1, gt=0, le=10, description="false alarms that a quiet week may raise, for kinds that rest on counts"
     )
     is_on: bool = Field(default=True, description="whether it is evaluated")
 
@@ -199,6 +197,7 @@ DEFAULT_ALERTS = (
     AlertRule(name="rate-week", kind="rate_change", window_min=10080),
     AlertRule(name="silence", kind="silence"),
     AlertRule(name="no-data", kind="no_data"),
+    AlertRule(name="no-turns", kind="no_turns"),
     AlertRule(name="errors", kind="error_share", windows=2),
     AlertRule(name="fail-open", kind="fail_open"),
     AlertRule(name="latency", kind="latency", windows=2),

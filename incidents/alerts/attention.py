@@ -11,6 +11,7 @@ from metrics.headline import Finding, Kind, Name
 
 URGENCY = (
     "no_data",
+    "no_turns",
     "silence",
     "fail_open",
     "error_share",

@@ -20,7 +20,7 @@ from incidents.alerts.judgement import Judgement
 from incidents.enums import OpenedBy
 from incidents.models import Case
 from metrics.alarms import queries, rates, shares
-from metrics.alarms.grid import SCHEMA, Grid, build_grid
+from metrics.alarms.grid import SCHEMA, Grid, build_grid, build_turn_grid
 from metrics.query import DIMENSIONS, Query
 
 _WEEK_MIN = 7 * 1440
@@ -148,6 +148,11 @@ def _judge_no_data(context: Context) -> pl.DataFrame:
     return shares.judge_no_data(grid, least=context.limit, chance=chance)
 
 
+def _judge_no_turns(context: Context) -> pl.DataFrame:
+    grid = build_turn_grid(context.events, context.query, context.ends, window_s=context.window_s)
+    return shares.judge_no_turns(grid, least=context.limit, chance=_chance(context.rule))
+
+
 def _judge_errors(context: Context) -> pl.DataFrame:
     grid, chance = _grid_of_filters(context)
     return shares.judge_error_share(grid, limit=context.limit, chance=chance)
@@ -250,6 +255,18 @@ KINDS: Registry[AlertKind] = Registry(
         has_false_alarm_rate=True,
         judge=_judge_no_data,
         say=sentences.say_no_data,
+    ),
+    AlertKind(
+        key="no_turns",
+        title="No model log",
+        description="No turn came from a model log, though at this hour of the last seven days some did: checks without their turns, or nothing at all.",
+        limit=10,
+        limit_means="turns that must be expected in the window",
+        page="sources",
+        lookback_min=None,
+        has_false_alarm_rate=True,
+        judge=_judge_no_turns,
+        say=sentences.say_no_turns,
     ),
     AlertKind(
         key="error_share",

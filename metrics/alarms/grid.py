@@ -12,9 +12,10 @@ import polars as pl
 from ibis.backends import BaseBackend
 
 from core.clock import EPOCH, MONDAY_S
+from core.events import EventStore
 from metrics.estimate import Floats, divide
 from metrics.query import Query
-from metrics.series import count_checks
+from metrics.series import count_checks, turn_series
 
 Integers: TypeAlias = np.ndarray[tuple[int], np.dtype[np.int64]]
 BASELINE = timedelta(days=28)
@@ -209,6 +210,20 @@ def build_grid(
         if step_s < longer_s <= window_s:
             grid = grid.coarsen(longer_s)
     return replace(grid, judged=np.flatnonzero(grid.starts >= start_s).astype(np.int64))
+
+
+def build_turn_grid(events: EventStore, query: Query, ends: Sequence[datetime], *, window_s: int) -> Grid:
+    """Turns that a model log told of, as `evaluated` of one subject without a name; windows as in `build_grid`."""
+    first = ends[0] - timedelta(seconds=window_s)
+    asked = replace(query, by=(), since=first - BASELINE, until=ends[-1])
+    logged = turn_series(events, asked, bucket_s=window_s).with_columns(evaluated=pl.col("turns") - pl.col("orphans"))
+    start_s, end_s = ((moment - EPOCH).total_seconds() for moment in (first, ends[-1]))
+    begin_s = start_s - BASELINE.total_seconds() // window_s * window_s
+    subjects = pl.DataFrame({key: [None] for key in KEYS}, schema=dict.fromkeys(KEYS, pl.String))
+    grid = Grid(subjects, np.arange(begin_s, end_s, window_s), window_s, np.zeros(0, dtype=np.int64), {})
+    rows = logged.with_columns(pl.lit(None, dtype=pl.String).alias(key) for key in KEYS)
+    judged = np.flatnonzero(grid.starts >= start_s).astype(np.int64)
+    return replace(grid, counts={"evaluated": grid.place(rows, "evaluated")}, judged=judged)
 
 
 def keep_in_force(rows: pl.DataFrame) -> pl.DataFrame:

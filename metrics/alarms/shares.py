@@ -45,6 +45,20 @@ def judge_no_data(grid: Grid, *, least: float, chance: float) -> pl.DataFrame:
     return pl.concat([filters, _judge_standstill(grid, checks.sum(axis=0, keepdims=True), least, chance)])
 
 
+def judge_no_turns(grid: Grid, *, least: float, chance: float) -> pl.DataFrame:
+    """Breached where no turn was logged, though `least` or more were at this hour of the last seven days, and some in each.
+
+    Args:
+        grid: What `build_turn_grid` counts.
+        least: Turns that must be expected.
+        chance: That so many stay away must be less probable.
+
+    Returns:
+        `grid.SCHEMA`: observed and expected turns; trials = days compared with.
+    """
+    return _judge_standstill(grid, grid.counts["evaluated"], least, chance)
+
+
 def _judge_standstill(grid: Grid, checks: Floats, least: float, chance: float) -> pl.DataFrame:
     same_hours = np.full((_DAYS, *checks.shape), np.nan)
     for day in range(1, _DAYS + 1):

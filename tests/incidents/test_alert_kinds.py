@@ -12,6 +12,7 @@ from alert_traffic import HOUR, START, put_hours
 from case_house import ANA, LEA, House
 
 from core.errors import ConfigError
+from core.events import Connection
 from core.settings import DEFAULT_ALERTS, AlertRule
 from incidents.alerts import desk
 from incidents.alerts.kinds import KINDS, get_limit, judge_rule
@@ -58,6 +59,25 @@ def two_filters(*other: int) -> Step:
             if evaluated:
                 put_hours(house.events, [5], filter_name="other", evaluated=evaluated, start=start + place * HOUR)
         return put_hours(house.events, [5] * len(other), evaluated=100, start=start)
+
+    return put
+
+
+def turns(*counts: int, orphans: int = 0) -> Step:
+    """So many turns, hour by hour, of which some are known from their checks alone."""
+
+    def put(house: House, start: datetime) -> datetime:
+        rows = [(start + place * HOUR, count, orphans) for place, count in enumerate(counts)]
+
+        def work(connection: Connection) -> None:
+            for minute, count, orphans in rows:
+                connection.execute(
+                    "INSERT INTO turn_rollup BY NAME SELECT $at::TIMESTAMP AS minute, 'a' AS app, $n AS turns, $o AS orphans, 0 AS stopped",
+                    {"at": minute, "n": count, "o": orphans},
+                )
+
+        house.events.write(work)
+        return start + len(counts) * HOUR
 
     return put
 
@@ -138,6 +158,10 @@ STORIES = {
         hours(*[20] * 48), hours(0), hours(20), ("guard", None), "has not triggered in 1,000 checks; 20 triggers"
     ),
     "no_data": Story(two_filters(*[100] * 48), two_filters(0), two_filters(100), ("other", None), "ran no check; 100"),
+    # Its filters go on: what they tell of are no logged turns.
+    "no_turns": Story(
+        turns(*[60] * 24 * 8), turns(60, orphans=60), turns(60), (None, None), "no turn was logged; 60 expected"
+    ),
     "error_share": Story(
         hours(20, 20, errors=10), hours(20, errors=60), hours(20), ("guard", None), "failed in 5.7% of 1,060"
     ),
@@ -260,6 +284,14 @@ def test_no_filter_at_all_is_an_alarm_about_all(house: House) -> None:
     assert evaluate(house, make_rule("no_data"), end) == []
     (firing,) = evaluate(house, make_rule("no_data"), end + HOUR)
     assert (firing.filter_name, firing.sentence) == (None, "ran no check; 200 expected")
+
+
+def test_a_model_log_that_pauses_every_night_is_no_alarm(house: House) -> None:
+    """Nor is one that has not been there for a week."""
+    nights = [0 if hour % 24 < 8 else 60 for hour in range(24 * 8)]
+    end = turns(*nights, *[0] * 8)(house, START)
+    assert evaluate(house, make_rule("no_turns"), end) == []
+    assert len(evaluate(house, make_rule("no_turns"), turns(0)(house, end))) == 1
 
 
 def test_a_handful_of_checks_raises_no_share(house: House) -> None:
