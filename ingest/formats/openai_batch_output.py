@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.settings import Settings
-from ingest.formats.base import ENVELOPE, ENVELOPE_TIMES, Rule, Selects, envelope_facts, text, timestamp, valid_time
+from ingest.formats.base import (
+    ENVELOPE,
+    ENVELOPE_TIMES,
+    Rule,
+    Selects,
+    envelope_facts,
+    plausible,
+    text,
+    timestamp,
+    valid_time,
+)
 from ingest.formats.openai_chat_completion import (
     BODY,
     RESULT,
@@ -18,7 +28,7 @@ from ingest.formats.openai_chat_completion import (
 )
 
 _FIELDS = [*(f"r.{name}" for name in ENVELOPE_TIMES), "r.response.body.created", "r.response.body.created_at"]
-_OWN_TIME = timestamp("coalesce(" + ", ".join(f"nullif({field}, '')" for field in _FIELDS) + ")")
+_OWN_TIME = plausible(timestamp("coalesce(" + ", ".join(f"nullif({field}, '')" for field in _FIELDS) + ")"))
 
 
 class OpenAIBatchOutput:

@@ -91,6 +91,20 @@ def test_line_without_time__takes_that_of_its_neighbours(events: EventStore, set
     assert (alone.turns, alone.rejections) == (0, {"missing_field": 1})
 
 
+@pytest.mark.parametrize("created", ["Infinity", -5, 9_007_199_254_740_993_000])
+def test_line_with_a_time_that_no_log_can_hold__takes_that_of_its_neighbours(
+    created: Any, events: EventStore, settings: Settings
+) -> None:
+    lines = [
+        make_line(),
+        make_line("t-2", make_answer(created=created)),
+        make_line("t-3", make_answer(created=created)),
+    ]
+    summary = load_records(events, NAME, lines, source="t", settings=settings)
+    assert (summary.turns, summary.rejected) == (3, 0)
+    assert events.read("SELECT count(*) FROM turns WHERE ts = make_timestamp(1772442845000000)").item() == 3
+
+
 @pytest.mark.parametrize(
     ("results", "status"), [(MODERATION["results"], "ok"), ([], "error"), ([{}], "error"), ("?", "error")]
 )
