@@ -8,11 +8,11 @@ from typing import Any
 from core.settings import Settings
 from ingest.formats.base import (
     ENVELOPE,
-    ENVELOPE_TIMES,
     Rule,
     Selects,
     envelope_facts,
     envelope_rules,
+    envelope_time,
     json_object,
     text,
 )
@@ -22,6 +22,7 @@ _BODY = {
     **dict.fromkeys(["id", "object", "created", "model"], "VARCHAR"),
     **dict.fromkeys(["choices", "usage", "prompt_logprobs", "error"], "JSON"),
 }
+_TIMES = ("r.created", "r.response.created")
 _CHAT = '[{"token":"VARCHAR","logprob":"DOUBLE","top_logprobs":[{"token":"VARCHAR","logprob":"DOUBLE"}]}]'
 _LEGACY = '{"tokens":["VARCHAR"],"token_logprobs":["DOUBLE"],"top_logprobs":["MAP(VARCHAR,DOUBLE)"]}'
 
@@ -45,8 +46,7 @@ class VllmGuardCompletion:
     }
     rules = (
         *envelope_rules(
-            "r.created",
-            "r.response.created",
+            *_TIMES,
             remedy="Log the completion as it came, with created, or in an envelope with timestamp.",
         ),
         Rule(
@@ -66,11 +66,12 @@ class VllmGuardCompletion:
     def selects(self, settings: Settings) -> Selects:
         """Each completion is brought into the form of Llama Guard's own log, and read as that is."""
         body = ", ".join(f"{name} := coalesce(r.response.{name}, r.{name})" for name in _BODY)
-        moment = ", ".join(f"nullif(r.{name}, '')" for name in ENVELOPE_TIMES)
+        # As the rules see it: a time that no log can hold is none, and the envelope's or the file's takes its place.
+        moment = f"strftime({envelope_time(*_TIMES)}, '%Y-%m-%dT%H:%M:%S.%fZ')"
         facts = envelope_facts()
         logged = f"""
             SELECT line_no, extra, struct_pack(
-                "timestamp" := coalesce({moment}, b.created), model := coalesce({text("b.model")}, r.request.model, ''),
+                "timestamp" := {moment}, model := coalesce({text("b.model")}, r.request.model, ''),
                 role_checked := r.role_checked, input := coalesce(r.request.messages, r.request.prompt),
                 output := said, unsafe_prob := CAST({_unsafe_probability("said")} AS VARCHAR), threshold := CAST(NULL AS VARCHAR),
                 latency_ms := r.latency_ms, request_id := r.request_id, conversation_id := {facts["conversation_id"]},

@@ -152,7 +152,7 @@ STORIES = {
         hours(90),
         hours(20),
         ("guard", None),
-        "triggered 90 times; 20 expected, 4.5x (n 1,000; rises from 3.0x are seen with 90 %)",
+        "triggered 90 times; 20 expected, 4.5x (n 1,000)",
     ),
     "silence": Story(
         hours(*[20] * 48), hours(0), hours(20), ("guard", None), "has not triggered in 1,000 checks; 20 triggers"

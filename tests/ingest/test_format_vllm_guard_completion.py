@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from math import exp
 from pathlib import Path
 from typing import Any
@@ -156,3 +157,15 @@ def test_sniff__only_guards() -> None:
     assert FORMATS[NAME].sniff(make_completion("safe")) == 1.0
     assert FORMATS[NAME].sniff({"response": make_completion("safe", model="llama_guard_3")}) == 1.0
     assert FORMATS[NAME].sniff(make_completion("safe", model="gpt-4o")) == 0.0
+
+
+@pytest.mark.parametrize("created", ["Infinity", 1e300, -1, "soon"])
+def test_a_time_that_no_log_can_hold_is_that_of_the_file(
+    created: Any, events: EventStore, settings: Settings, tmp_path: Path
+) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_bytes(orjson.dumps(make_completion("safe", created=created)) + b"\n")
+    for _ in range(2):
+        ingest_paths(events, [log], settings=settings)
+    (stored,) = events.read("SELECT ts FROM checks").to_series()
+    assert stored.replace(tzinfo=UTC).timestamp() == pytest.approx(log.stat().st_mtime, abs=1)

@@ -29,7 +29,15 @@ from tests.service.commands import ROOT, run
 from tests.service.test_commands import COMMANDS
 
 READING = {
-    *(("formats",), ("status",), ("config",), ("alerts", "list"), ("alerts", "rules"), ("alerts", "replay")),
+    *(
+        ("formats",),
+        ("status",),
+        ("config",),
+        ("alerts", "list"),
+        ("alerts", "rules"),
+        ("alerts", "replay"),
+        ("alerts", "power"),
+    ),
     *(("audit", "verify"), ("audit", "list"), ("calibration", "show"), ("cases", "list"), ("cases", "queues")),
     *(("changes", "list"), ("constitution", "history"), ("constitution", "show"), ("export", "find")),
     *(("export", "list"), ("export", "verify"), ("golden", "accuracy"), ("golden", "list"), ("guidelines", "show")),
