@@ -17,8 +17,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import orjson
@@ -30,6 +31,7 @@ from ingest.files import ingest_paths
 from ingest.formats import FORMATS
 from ingest.schema import create_tables
 
+T = TypeVar("T")
 SAMPLES = Path(__file__).parents[1] / "sample_logs"
 _STEP_S, _STEP_ID = 60, 100_000
 _UNITS = ((1e9, 1), (1e12, 1_000), (1e15, 1_000_000), (1e18, 1_000_000_000))
@@ -97,11 +99,11 @@ def _change_of(name: str, value: Any) -> Change | None:
     return lambda turn: f"{text}-{turn}"
 
 
-def cost_of(work: Callable[[], object]) -> Cost:
-    """What `work` costs."""
+def cost_of(work: Callable[[], T]) -> tuple[Cost, T]:
+    """What `work` costs, and what it returns."""
     started, used = time.perf_counter(), time.process_time()
-    work()
-    return Cost(time.perf_counter() - started, time.process_time() - used)
+    result = work()
+    return Cost(time.perf_counter() - started, time.process_time() - used), result
 
 
 def read_bare(log: Path, store: Path) -> None:
@@ -117,26 +119,19 @@ def measure(log: Path, format_key: str, folder: Path) -> str:
     settings = Settings().model_copy(update={"home": folder})
     floors, costs = [], []
     for turn in range(2):
-        floors.append(cost_of(lambda turn=turn: read_bare(log, folder / f"bare-{turn}.duckdb")))  # type: ignore[misc]  # a lambda's default has no declared type
+        floors.append(cost_of(partial(read_bare, log, folder / f"bare-{turn}.duckdb"))[0])
         events = EventStore(folder / f"events-{turn}.duckdb")
         create_tables(events)
-        found = []
-        costs.append(
-            cost_of(
-                lambda events=events, found=found: found.append(  # type: ignore[misc]  # as above
-                    ingest_paths(events, [log], settings=settings, format_key=format_key)
-                )
-            )
-        )
+        cost, summary = cost_of(partial(ingest_paths, events, [log], settings=settings, format_key=format_key))
+        costs.append(cost)
         events.close()
-    summary = found[0]
     if summary.rejected or summary.duplicates > summary.read // 2:
         raise RuntimeError(f"{log.name}: {summary}")
-    floor, cost = min(one.wall_s for one in floors), min(one.wall_s for one in costs)
+    floor_s, cost_s = min(one.wall_s for one in floors), min(one.wall_s for one in costs)
     floor_cpu, cost_cpu = min(one.cpu_s for one in floors), min(one.cpu_s for one in costs)
     size = log.stat().st_size / 1e6
     return (
-        f"| `{log.name}` | {summary.read:,} | {size / floor:,.0f} | {size / cost:,.1f} | {floor / cost:.2f} "
+        f"| `{log.name}` | {summary.read:,} | {size / floor_s:,.0f} | {size / cost_s:,.1f} | {floor_s / cost_s:.2f} "
         f"| {floor_cpu / cost_cpu:.2f} |"
     )
 

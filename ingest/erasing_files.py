@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import zstandard
@@ -58,7 +59,7 @@ def blank_lines(events: EventStore, files: Sequence[LogFile], mentions: Mentions
             _blank_in_place(file.path, kind, mentions)
         else:
             _pack_anew(file.path, kind, mentions)
-        events.write(lambda connection, path=file.path: _note_head(connection, path))  # type: ignore[misc]  # a lambda's default has no declared type
+        events.write(partial(_note_head, path=file.path))
 
 
 def _count(path: Path, kind: Kind, mentions: Mentions) -> int:
