@@ -24,7 +24,9 @@ SECTIONS = {
     "reviewers": ("Adjudication", "Calibration", "Guidelines", "Wellbeing"),
     "admin": ("People", "Settings", "Notifications", "Retention"),
 }
-INJECTED = "img[src='x'], img[src*='evil'], [src*='evil'], a[href*='javascript'], a[href*='evil'], .katex"
+INJECTED = "[src='x'], [src*='evil'], .katex"
+# A link of our own may carry a hostile name, escaped, in its query: what counts is where a link leads.
+LEADS_AWAY = "[...document.links].filter(a => a.protocol === 'javascript:' || a.host.includes('evil')).map(a => a.href)"
 
 
 @pytest.fixture
@@ -44,11 +46,18 @@ def watched(page: Page, server: Server) -> Page:
     return page
 
 
+def list_injected(page: Page) -> list[str]:
+    """What markup in logged text has built on the page: elements as HTML, links by where they lead."""
+    elements: list[str] = page.locator(INJECTED).evaluate_all("found => found.map(element => element.outerHTML)")
+    links: list[str] = page.evaluate(LEADS_AWAY)
+    return elements + links
+
+
 def assert_inert(page: Page) -> None:
     """Nothing was run, loaded or built from logged text, and nothing on the page reorders it."""
     assert page.evaluate("window.pwned") is None
     assert page.foreign == []  # type: ignore[attr-defined]  # see the fixture
-    assert page.locator(INJECTED).count() == 0
+    assert list_injected(page) == []
     text = page.locator("body").inner_text()
     assert not set(text) & set("\u202e\x1b\x00")
     assert "pwned" not in page.title()
@@ -70,6 +79,14 @@ def test_every_section_is_inert_and_labelled(server: Server, watched: Page, path
         settle_drawing(watched)
         assert_inert(watched)
         assert_labelled(watched)
+
+
+def test_what_was_injected_is_told_from_a_link_that_names_it(page: Page) -> None:
+    page.set_content(
+        f"<base href='http://weir.example/'><a href='filters?show={quote(HOSTILE)}'>See the filter</a>"
+        "<a href='javascript:alert(1)'>l</a><a href='//evil.example/'>l</a><span class='katex'></span>"
+    )
+    assert list_injected(page) == ['<span class="katex"></span>', "javascript:alert(1)", "http://evil.example/"]
 
 
 def test_what_a_screen_reader_is_not_told_is_found(page: Page) -> None:
