@@ -270,6 +270,7 @@ class AlertRow(Record, table=True):
     kind: str
     filter_name: str | None
     rule_id: str | None
+    source: str | None = None
     state: str = Field(index=True)
     since: NaiveDatetime | None
     count: int

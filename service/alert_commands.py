@@ -31,7 +31,18 @@ _SHOWN_OF_RULE = (
     "changed_by",
     "changed_at",
 )
-_SHOWN = ("alert_id", "state", "rule_name", "filter_name", "rule_id", "since", "sentence", "acked_by", "silenced_until")
+_SHOWN = (
+    "alert_id",
+    "state",
+    "rule_name",
+    "filter_name",
+    "rule_id",
+    "source",
+    "since",
+    "sentence",
+    "acked_by",
+    "silenced_until",
+)
 
 
 @alerts_app.command("list")

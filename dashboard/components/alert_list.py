@@ -71,8 +71,8 @@ def render_alerts() -> None:
         render_empty(
             "No alert", "Rules look at every window as it closes; what they find stands here.", icon=":material/check:"
         )
-    for filter_name, group in groupby(_by_filter(is_open[:SHOWN]), key=lambda view: view.filter_name):
-        _render_group(filter_name, list(group), windows=windows, at=at, zone=zone)
+    for about, group in groupby(_by_filter(is_open[:SHOWN]), key=_about):
+        _render_group(about, list(group), windows=windows, at=at, zone=zone)
     if len(is_open) > SHOWN:
         st.caption(f"The {SHOWN} most urgent of {len(is_open):,}; `weir alerts list` shows all.")
     if is_over:
@@ -108,16 +108,23 @@ def link_params(view: AlertView, *, window_min: int) -> dict[str, str | list[str
 
 
 def _by_filter(views: Sequence[AlertView]) -> list[AlertView]:
-    """In the given order of urgency, with alerts of one filter together."""
-    first = {name: place for place, name in reversed([(place, view.filter_name) for place, view in enumerate(views)])}
-    return sorted(views, key=lambda view: first[view.filter_name])
+    """In the given order of urgency, with alerts of one filter (or source) together."""
+    first = {about: place for place, about in reversed([(place, _about(view)) for place, view in enumerate(views)])}
+    return sorted(views, key=lambda view: first[_about(view)])
+
+
+def _about(view: AlertView) -> str:
+    """Whose alert it is: a filter's or source's name, as logged."""
+    if view.source:
+        return f"Source {view.source}"
+    return view.filter_name or "All filters"
 
 
 def _render_group(
-    filter_name: str | None, views: Sequence[AlertView], *, windows: Mapping[str, int], at: datetime, zone: ZoneInfo
+    about: str, views: Sequence[AlertView], *, windows: Mapping[str, int], at: datetime, zone: ZoneInfo
 ) -> None:
     with st.container(border=True, gap="small"):
-        st.markdown(f"**{inert(filter_name) if filter_name else 'All filters'}**")
+        st.markdown(f"**{inert(about)}**")
         for view in views:
             _render_alert(view, window_min=windows.get(view.rule_name, 60), at=at, zone=zone)
 
@@ -222,7 +229,7 @@ def _render_history(view: AlertView) -> None:
 def _render_over(views: Sequence[AlertView], *, zone: ZoneInfo) -> None:
     rows = [
         (
-            plain(view.filter_name or "all filters"),
+            plain(_about(view)),
             plain(view.rule_id) if view.rule_id else None,
             view.rule_name,
             view.fired_at,

@@ -12,6 +12,7 @@ from metrics.headline import Finding, Kind, Name
 URGENCY = (
     "no_data",
     "no_turns",
+    "source_stopped",
     "silence",
     "fail_open",
     "error_share",
@@ -43,6 +44,7 @@ def describe_firing(views: Sequence[AlertView]) -> list[Finding]:
 def put_first(alerts: Sequence[Finding], others: Sequence[Finding]) -> list[Finding]:
     """Alerts, then what else was found and no alert says already."""
     filters = {finding.filter_name for finding in alerts}
+    sources = {finding.source for finding in alerts if finding.source is not None}
     has_backlog = any(finding.alert_kind == "escalation_backlog" for finding in alerts)
     return [
         *alerts,
@@ -51,6 +53,7 @@ def put_first(alerts: Sequence[Finding], others: Sequence[Finding]) -> list[Find
             for finding in others
             if not (finding.kind in _SAID_BY_ALERTS and finding.filter_name in filters)
             and not (finding.kind is Kind.WAITING and has_backlog)
+            and not (finding.kind is Kind.LAGGING and finding.source in sources)
         ),
     ]
 
@@ -68,6 +71,8 @@ def _describe(group: Sequence[AlertView], place: int, groups: int) -> Finding:
         subject = (Name(view.filter_name),)
         if view.rule_id:
             subject = ("rule ", Name(view.rule_id), " of ", *subject)
+    if view.source:
+        subject = ("source ", Name(view.source))
     if view.kind == "escalation_backlog":
         subject = ()
     beside = f" (and {more} more {'alert' if more == 1 else 'alerts'})" if more else ""
@@ -76,7 +81,7 @@ def _describe(group: Sequence[AlertView], place: int, groups: int) -> Finding:
         parts=(*subject, f" {view.sentence}{beside}" if subject else f"{view.sentence}{beside}"),
         filter_name=view.filter_name,
         rule_id=view.rule_id,
-        source=None,
+        source=view.source,
         evidence=view.evidence,
         weight=float(groups - place),
         alert_kind=view.kind,

@@ -30,6 +30,7 @@ class AlertView:
         kind: What it watches (`kinds.KINDS`).
         filter_name: The filter; None = all.
         rule_id: The filter's rule; None = the whole filter.
+        source: The source, of an alert about one.
         state: Where it stands; silenced while a silence lasts, whatever the windows say.
         since: End of the window in which the windows brought it into their state.
         fired_at: End of the window in which it last began to fire.
@@ -50,6 +51,7 @@ class AlertView:
     kind: str
     filter_name: str | None
     rule_id: str | None
+    source: str | None
     state: AlertState
     since: datetime | None
     fired_at: datetime | None
@@ -152,6 +154,7 @@ def _view(row: AlertRow, at: datetime) -> AlertView:
         kind=row.kind,
         filter_name=row.filter_name,
         rule_id=row.rule_id,
+        source=row.source,
         state=AlertState.SILENCED if is_silenced else AlertState(row.state),
         since=row.since,
         fired_at=row.fired_at,

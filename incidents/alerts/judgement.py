@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeAlias
+from typing import NamedTuple
 
-Subject: TypeAlias = tuple[str | None, str | None]
-"""A filter and one of its rules; None = all of them."""
+
+class Subject(NamedTuple):
+    """What an alert is about: a filter, one of its rules, or a source; all None = everything.
+
+    Attributes:
+        filter_name: The filter, as logged.
+        rule_id: The filter's rule, as logged; None = the whole filter.
+        source: The source of logs, of an alert about one.
+    """
+
+    filter_name: str | None
+    rule_id: str | None
+    source: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +29,18 @@ class Judgement:
     end: datetime
     filter_name: str | None
     rule_id: str | None
+    source: str | None = None
     is_breached: bool | None = None
     observed: float | None = None
     expected: float | None = None
     trials: float | None = None
     p_value: float | None = None
     detectable: float | None = None
+
+    @property
+    def subject(self) -> Subject:
+        """What it is about."""
+        return Subject(self.filter_name, self.rule_id, self.source)
 
     def evidence(self) -> dict[str, float]:
         """The numbers behind it that are known."""
@@ -49,7 +66,7 @@ def fill_windows(
     """
     said: dict[Subject, dict[datetime, Judgement]] = {}
     for found in judged:
-        said.setdefault((found.filter_name, found.rule_id), {})[found.end] = found
+        said.setdefault(found.subject, {})[found.end] = found
     for subject in also:
         said.setdefault(subject, {})
     return {subject: [found.get(end) or Judgement(end, *subject) for end in ends] for subject, found in said.items()}

@@ -2,49 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import polars as pl
-import sqlalchemy as sa
-from sqlmodel import col, select
 
 from core.errors import ConfigError
 from core.events import EventStore
 from core.records import RecordStore
 from core.registry import Registry
 from core.settings import AlertRule
-from incidents.alerts import sentences
+from incidents.alerts import judges, sentences
 from incidents.alerts.judgement import Judgement
-from incidents.enums import OpenedBy
-from incidents.models import Case
-from metrics.alarms import queries, rates, shares
-from metrics.alarms.grid import SCHEMA, Grid, build_grid, build_turn_grid
-from metrics.query import DIMENSIONS, Query
-
-_WEEK_MIN = 7 * 1440
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What a rule is judged on: the stores, the rule, and the ends of consecutive windows, ascending."""
-
-    events: EventStore
-    records: RecordStore
-    rule: AlertRule
-    ends: Sequence[datetime]
-    limit: float
-
-    @property
-    def query(self) -> Query:
-        """The rule's filters as a question."""
-        return Query(filters=parse_filters(self.rule))
-
-    @property
-    def window_s(self) -> int:
-        """Length of a window, seconds."""
-        return self.rule.window_min * 60
+from incidents.alerts.judges import Context
+from metrics.alarms import queries, rates
+from metrics.alarms.grid import SUBJECT
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +33,7 @@ class AlertKind:
         page: Page that shows what is behind it.
         lookback_min: Minutes before the end of the breaching window that the page should show; None = the window.
         has_false_alarm_rate: It keeps to the rule's `false_alarms_per_week`.
+        has_filters: A rule may narrow what is looked at.
         judge: Judgements (`metrics.alarms.grid.SCHEMA`) of the windows.
         say: Sentence about one judgement under a limit, after the subject's name.
     """
@@ -72,27 +46,9 @@ class AlertKind:
     page: str
     lookback_min: int | None
     has_false_alarm_rate: bool
+    has_filters: bool
     judge: Callable[[Context], pl.DataFrame]
     say: Callable[[Judgement, float], str]
-
-
-def parse_filters(rule: AlertRule) -> tuple[tuple[str, str], ...]:
-    """A rule's filters as pairs.
-
-    Raises:
-        ConfigError: One is not dimension=value.
-    """
-    pairs = []
-    for text in rule.filters:
-        name, equals, value = text.partition("=")
-        if not equals or name not in DIMENSIONS:
-            raise ConfigError(
-                "An alert's filter cannot be read",
-                f"alerts: {rule.name}: {text!r}",
-                f"Write dimension=value; dimensions: {', '.join(DIMENSIONS)}.",
-            )
-        pairs.append((name, value))
-    return tuple(pairs)
 
 
 def get_limit(rule: AlertRule) -> float:
@@ -107,113 +63,16 @@ def say(rule: AlertRule, found: Judgement) -> str:
 
 def judge_rule(events: EventStore, records: RecordStore, rule: AlertRule, ends: Sequence[datetime]) -> list[Judgement]:
     """What the rule says about every subject in every window, in order of subject and time."""
-    rows = KINDS[rule.kind].judge(Context(events, records, rule, ends, get_limit(rule)))
-    keys = ("filter_name", "rule_id", "end")
-    return [Judgement(**row) for row in rows.sort(keys, nulls_last=False).iter_rows(named=True)]
-
-
-def _chance(rule: AlertRule) -> float:
-    """Chance of a false breach per window, so that `windows` in a row are as rare as the rule asks."""
-    per_window: float = (rule.false_alarms_per_week * rule.window_min / _WEEK_MIN) ** (1 / rule.windows)
-    return min(per_window, 0.1)
-
-
-def _judge_rate(context: Context) -> pl.DataFrame:
-    grid = build_grid(
-        context.events.backend(),
-        context.query,
-        context.ends,
-        window_s=context.window_s,
-        rules=True,
-        in_force_only=True,
-    )
-    return rates.judge_rate_change(
-        grid,
-        effect=context.limit,
-        chance=_chance(context.rule),
-        in_a_row=context.rule.windows,
-        find_conversations=lambda: queries.count_conversations(
-            context.events, context.query, context.ends, window_s=context.window_s
-        ),
-    )
-
-
-def _judge_silence(context: Context) -> pl.DataFrame:
-    grid, chance = _grid_of_filters(context, in_force_only=True)
-    return rates.judge_silence(grid, chance=min(chance, context.limit))
-
-
-def _judge_no_data(context: Context) -> pl.DataFrame:
-    grid, chance = _grid_of_filters(context)
-    return shares.judge_no_data(grid, least=context.limit, chance=chance)
-
-
-def _judge_no_turns(context: Context) -> pl.DataFrame:
-    grid = build_turn_grid(context.events, context.query, context.ends, window_s=context.window_s)
-    return shares.judge_no_turns(grid, least=context.limit, chance=_chance(context.rule))
-
-
-def _judge_errors(context: Context) -> pl.DataFrame:
-    grid, chance = _grid_of_filters(context)
-    return shares.judge_error_share(grid, limit=context.limit, chance=chance)
-
-
-def _judge_coverage(context: Context) -> pl.DataFrame:
-    grid, chance = _grid_of_filters(context)
-    return shares.judge_coverage(grid, limit=context.limit, chance=chance)
-
-
-def _grid_of_filters(context: Context, *, in_force_only: bool = False) -> tuple[Grid, float]:
-    """Counts by filter, and the chance of a false breach that each of them may have in a window."""
-    grid = build_grid(
-        context.events.backend(),
-        context.query,
-        context.ends,
-        window_s=context.window_s,
-        rules=False,
-        in_force_only=in_force_only,
-    )
-    return grid, _chance(context.rule) / max(1, grid.subjects.height)
-
-
-def _judge_each(
-    judge: Callable[[Context, datetime, timedelta], pl.DataFrame],
-) -> Callable[[Context], pl.DataFrame]:
-    """One question to the store per window."""
-
-    def run(context: Context) -> pl.DataFrame:
-        window = timedelta(seconds=context.window_s)
-        return pl.concat([judge(context, end, window) for end in context.ends])
-
-    return run
-
-
-def _judge_backlog(context: Context) -> pl.DataFrame:
-    """How long the oldest escalation had waited for a person at the end of each window; of all filters."""
-    handed_on_at = sa.func.coalesce(col(Case.escalated_at), col(Case.opened_at))
-    is_escalation = sa.or_(col(Case.opened_by) == OpenedBy.ESCALATION.value, col(Case.escalated_at).is_not(None))
-    with context.records.session() as session:
-        spans = session.exec(select(handed_on_at, Case.acked_at).where(is_escalation)).all()
-    rows: list[dict[str, object]] = []
-    for end in context.ends:
-        waits = [(end - start).total_seconds() / 60 for start, acked in _open_at(spans, end)]
-        oldest = max(waits, default=0.0)
-        rows.append(
-            {
-                "end": end,
-                "is_breached": oldest > context.limit,
-                "observed": oldest,
-                "expected": context.limit,
-                "trials": float(len(waits)),
-            }
+    kind = KINDS[rule.kind]
+    if rule.filters and not kind.has_filters:
+        raise ConfigError(
+            "An alert's filter does not apply",
+            f"alerts: {rule.name}: {rule.kind} looks at no single checks or turns",
+            "Remove its filters.",
         )
-    return pl.DataFrame(rows, schema=SCHEMA)
-
-
-def _open_at(
-    spans: Iterable[tuple[datetime, datetime | None]], end: datetime
-) -> list[tuple[datetime, datetime | None]]:
-    return [(start, acked) for start, acked in spans if start <= end and (acked is None or acked > end)]
+    rows = kind.judge(Context(events, records, rule, ends, get_limit(rule)))
+    keys = (*SUBJECT, "end")
+    return [Judgement(**row) for row in rows.sort(keys, nulls_last=False).iter_rows(named=True)]
 
 
 KINDS: Registry[AlertKind] = Registry(
@@ -229,7 +88,8 @@ KINDS: Registry[AlertKind] = Registry(
         page="filters",
         lookback_min=None,
         has_false_alarm_rate=True,
-        judge=_judge_rate,
+        has_filters=True,
+        judge=judges.judge_rate,
         say=sentences.say_rate,
     ),
     AlertKind(
@@ -241,7 +101,8 @@ KINDS: Registry[AlertKind] = Registry(
         page="filters",
         lookback_min=1440,
         has_false_alarm_rate=True,
-        judge=_judge_silence,
+        has_filters=True,
+        judge=judges.judge_silence,
         say=sentences.say_silence,
     ),
     AlertKind(
@@ -253,7 +114,8 @@ KINDS: Registry[AlertKind] = Registry(
         page="sources",
         lookback_min=None,
         has_false_alarm_rate=True,
-        judge=_judge_no_data,
+        has_filters=True,
+        judge=judges.judge_no_data,
         say=sentences.say_no_data,
     ),
     AlertKind(
@@ -265,8 +127,22 @@ KINDS: Registry[AlertKind] = Registry(
         page="sources",
         lookback_min=None,
         has_false_alarm_rate=True,
-        judge=_judge_no_turns,
+        has_filters=True,
+        judge=judges.judge_no_turns,
         say=sentences.say_no_turns,
+    ),
+    AlertKind(
+        key="source_stopped",
+        title="Source stopped",
+        description="A source brought nothing though others did, and though at this hour of the last seven days it always did.",
+        limit=10,
+        limit_means="records that must be expected in the window",
+        page="sources",
+        lookback_min=None,
+        has_false_alarm_rate=True,
+        has_filters=False,
+        judge=judges.judge_source_stopped,
+        say=sentences.say_source_stopped,
     ),
     AlertKind(
         key="error_share",
@@ -277,7 +153,8 @@ KINDS: Registry[AlertKind] = Registry(
         page="filters",
         lookback_min=None,
         has_false_alarm_rate=True,
-        judge=_judge_errors,
+        has_filters=True,
+        judge=judges.judge_errors,
         say=sentences.say_share("failed in"),
     ),
     AlertKind(
@@ -289,13 +166,14 @@ KINDS: Registry[AlertKind] = Registry(
         page="filters",
         lookback_min=None,
         has_false_alarm_rate=True,
+        has_filters=True,
         judge=lambda context: queries.judge_fail_open(
             context.events,
             context.query,
             context.ends,
             window_s=context.window_s,
             limit=context.limit,
-            chance=_chance(context.rule),
+            chance=judges.find_chance(context.rule),
         ),
         say=sentences.say_share("failed while the answer went out in"),
     ),
@@ -308,6 +186,7 @@ KINDS: Registry[AlertKind] = Registry(
         page="filters",
         lookback_min=None,
         has_false_alarm_rate=False,
+        has_filters=True,
         judge=lambda context: queries.judge_latency(
             context.events, context.query, context.ends, window_s=context.window_s, limit=context.limit
         ),
@@ -322,7 +201,8 @@ KINDS: Registry[AlertKind] = Registry(
         page="sources",
         lookback_min=None,
         has_false_alarm_rate=True,
-        judge=_judge_coverage,
+        has_filters=True,
+        judge=judges.judge_coverage,
         say=sentences.say_share("decided in"),
     ),
     AlertKind(
@@ -334,7 +214,8 @@ KINDS: Registry[AlertKind] = Registry(
         page="filters",
         lookback_min=None,
         has_false_alarm_rate=False,
-        judge=_judge_each(
+        has_filters=True,
+        judge=judges.judge_each(
             lambda context, end, window: queries.judge_score_drift(
                 context.events, context.query, end, window=window, limit=context.limit
             )
@@ -348,9 +229,10 @@ KINDS: Registry[AlertKind] = Registry(
         limit=0.5,
         limit_means="share of what the rule stops that is benign",
         page="quality",
-        lookback_min=_WEEK_MIN,
+        lookback_min=judges.WEEK_MIN,
         has_false_alarm_rate=False,
-        judge=_judge_each(
+        has_filters=True,
+        judge=judges.judge_each(
             lambda context, end, _window: queries.judge_wrong_blocks(
                 context.events, context.query, end, limit=context.limit
             )
@@ -366,7 +248,8 @@ KINDS: Registry[AlertKind] = Registry(
         page="triage",
         lookback_min=None,
         has_false_alarm_rate=False,
-        judge=_judge_backlog,
+        has_filters=False,
+        judge=judges.judge_backlog,
         say=sentences.say_backlog,
     ),
 )

@@ -24,6 +24,7 @@ class Replayed:
         rule: Name of the rule.
         filter_name: The filter; None = all.
         rule_id: The filter's rule; None = the whole filter.
+        source: The source, of an alarm about one.
         breached_at: End of the first window that breached.
         fired_at: End of the window in which it would have fired.
         ended_at: End of the window in which it would have been over; None = not by the end.
@@ -33,6 +34,7 @@ class Replayed:
     rule: str
     filter_name: str | None
     rule_id: str | None
+    source: str | None
     breached_at: datetime
     fired_at: datetime
     ended_at: datetime | None
@@ -57,7 +59,7 @@ def replay_alerts(
         if not ends:
             continue
         judged = judge_rule(events, records, rule, ends)
-        for (filter_name, rule_id), sequence in fill_windows(judged, ends).items():
+        for subject, sequence in fill_windows(judged, ends).items():
             alert, open_at = Alert(), -1
             breached_at: datetime | None = None
             for item in sequence:
@@ -69,8 +71,11 @@ def replay_alerts(
                 if has_fired and breached_at is not None:
                     sentence = say(rule, item)
                     open_at = len(found)
-                    found.append(Replayed(rule.name, filter_name, rule_id, breached_at, item.end, None, sentence))
+                    found.append(Replayed(rule.name, *subject, breached_at, item.end, None, sentence))
                 if alert.state is AlertState.OK and open_at >= 0:
                     found[open_at] = replace(found[open_at], ended_at=item.end)
                     open_at = -1
-    return sorted(found, key=lambda item: (item.fired_at, item.rule, item.filter_name or "", item.rule_id or ""))
+    return sorted(
+        found,
+        key=lambda item: (item.fired_at, item.rule, item.filter_name or "", item.rule_id or "", item.source or ""),
+    )

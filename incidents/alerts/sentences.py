@@ -25,6 +25,10 @@ def say_no_turns(found: Judgement, _limit: float) -> str:
     return f"no turn was logged; {found.expected or 0:,.0f} expected"
 
 
+def say_source_stopped(found: Judgement, _limit: float) -> str:
+    return f"brought nothing; {found.expected or 0:,.0f} records expected"
+
+
 def say_share(what: str) -> Callable[[Judgement, float], str]:
     def say(found: Judgement, limit: float) -> str:
         return f"{what} {found.observed or 0:.1%} of {found.trials or 0:,.0f}; the limit is {limit:.1%}"

@@ -15,7 +15,7 @@ from core.clock import EPOCH
 from core.events import EventStore
 from core.records import RecordStore
 from core.settings import AlertRule, Settings
-from incidents.alerts.judgement import Judgement, fill_windows
+from incidents.alerts.judgement import Judgement, Subject, fill_windows
 from incidents.alerts.kinds import judge_rule, say
 from incidents.alerts.rules import list_rules
 from incidents.alerts.states import ALARMED, Alert, advance
@@ -42,6 +42,7 @@ class Firing:
         rule_name: The rule in force.
         filter_name: The filter, as logged; None = all.
         rule_id: The filter's rule, as logged; None = the whole filter.
+        source: The source, of an alert about one.
         end: End of the window in which it began to fire.
         sentence: What it says, after the subject's name.
         is_silenced: Somebody asked not to be told.
@@ -54,6 +55,7 @@ class Firing:
     rule_name: str
     filter_name: str | None
     rule_id: str | None
+    source: str | None
     end: datetime
     sentence: str
     is_silenced: bool
@@ -106,6 +108,7 @@ def _firing(event: AlertEvent, row: AlertRow, at: datetime) -> Firing:
         rule_name=row.rule_name,
         filter_name=row.filter_name,
         rule_id=row.rule_id,
+        source=row.source,
         end=event.window_end or row.window_end,
         sentence=event.sentence,
         is_silenced=row.silenced_until is not None and row.silenced_until > at,
@@ -138,7 +141,7 @@ def _evaluate(records: RecordStore, events: EventStore, rule: AlertRule, *, at: 
         if (stored.position if stored else None) != position:
             return
         rows = current.session.exec(select(AlertRow).where(AlertRow.rule_name == rule.name))
-        known = {(row.filter_name, row.rule_id): row for row in rows}
+        known = {Subject(row.filter_name, row.rule_id, row.source): row for row in rows}
         running = [subject for subject, row in known.items() if row.state != AlertState.OK]
         for subject, sequence in fill_windows(judged, ends, also=running).items():
             row = known.get(subject)
@@ -179,18 +182,20 @@ def _fold(current: Change, rule: AlertRule, row: AlertRow | None, sequence: Sequ
 
 
 def _find_group(session: Session, row: AlertRow, end: datetime) -> str:
-    """The group of the filter's alerts that fire already, else a new one."""
+    """The group of the filter's (or source's) alerts that fire already, else a new one."""
     beside = (
         select(AlertRow.group_id)
         .where(
             AlertRow.alert_id != row.alert_id,
             col(AlertRow.filter_name).is_not_distinct_from(row.filter_name),
+            col(AlertRow.source).is_not_distinct_from(row.source),
             col(AlertRow.state).in_([state.value for state in ALARMED]),
             col(AlertRow.group_id).is_not(None),
         )
         .order_by(col(AlertRow.fired_at))
     )
-    return session.exec(beside).first() or _digest(json.dumps(row.filter_name), end.isoformat())
+    about = json.dumps(row.filter_name) if row.source is None else row.subject
+    return session.exec(beside).first() or _digest(about, end.isoformat())
 
 
 def _retire(records: RecordStore, names: set[str], *, at: datetime) -> None:
@@ -207,7 +212,9 @@ def _retire(records: RecordStore, names: set[str], *, at: datetime) -> None:
 
 
 def _new_row(rule: AlertRule, found: Judgement) -> AlertRow:
-    subject = json.dumps([found.filter_name, found.rule_id])
+    # An alert about no source keeps the identity that it always had.
+    named = (found.filter_name, found.rule_id) if found.source is None else found.subject
+    subject = json.dumps(named)
     return AlertRow(
         alert_id=_digest(rule.name, subject),
         rule_name=rule.name,
@@ -215,6 +222,7 @@ def _new_row(rule: AlertRule, found: Judgement) -> AlertRow:
         kind=rule.kind,
         filter_name=found.filter_name,
         rule_id=found.rule_id,
+        source=found.source,
         state=AlertState.OK.value,
         since=None,
         count=0,

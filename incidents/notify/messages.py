@@ -90,7 +90,7 @@ def _alert(session: Session, entry: AuditEntry, at: datetime) -> Message | None:
     is_silenced = row is not None and row.silenced_until is not None and row.silenced_until > at
     if row is None or is_silenced or row.state == AlertState.OK:
         return None
-    names = " / ".join(name for name in (row.filter_name, row.rule_id) if name)
+    names = " / ".join(name for name in (row.filter_name, row.rule_id, row.source) if name)
     return Message(
         subject=f"alert-group/{row.group_id or row.alert_id}",
         severity=Severity.MEDIUM,

@@ -75,7 +75,7 @@ def open_from_alert(
         for row in _rows_linked(current.session, LinkKind.ALERT, alert_id):
             if row.state != IncidentState.CLOSED:
                 raise ConflictError("An incident is open for this alert", f"incident {row.number}", "Work on that one.")
-        subject = " / ".join(_one_line(name) for name in (alert.filter_name, alert.rule_id) if name)
+        subject = " / ".join(_one_line(name) for name in (alert.filter_name, alert.rule_id, alert.source) if name)
         named = [(LinkKind.FILTER, alert.filter_name), (LinkKind.RULE, alert.rule_id)]
         return _open(
             current,

@@ -14,6 +14,7 @@ from ibis.backends import BaseBackend
 from core.clock import EPOCH, MONDAY_S
 from core.events import EventStore
 from metrics.estimate import Floats, divide
+from metrics.events import fetch, within
 from metrics.query import Query
 from metrics.series import count_checks, turn_series
 
@@ -21,6 +22,7 @@ Integers: TypeAlias = np.ndarray[tuple[int], np.dtype[np.int64]]
 BASELINE = timedelta(days=28)
 COUNTS = ("evaluated", "triggered", "errors", "not_run", "undecided")
 KEYS = ("filter_name", "rule_id")
+SUBJECT = (*KEYS, "source")
 WEEK_S, DAY_S, _HOUR_S = 604_800, 86_400, 3_600
 # Pairs of windows that the dispersion of kindred subjects counts for, beside a subject's own.
 _PRIOR_PAIRS = 30
@@ -31,6 +33,7 @@ SCHEMA = pl.Schema(
         "end": pl.Datetime("us"),
         "filter_name": pl.String(),
         "rule_id": pl.String(),
+        "source": pl.String(),
         "is_breached": pl.Boolean(),
         "observed": pl.Float64(),
         "expected": pl.Float64(),
@@ -39,7 +42,7 @@ SCHEMA = pl.Schema(
         "detectable": pl.Float64(),
     }
 )
-"""One judgement: a subject (filter, or one of its rules; both null = all) in the window that ends at `end`.
+"""One judgement: a subject (filter, one of its rules, or a source; all null = everything) in the window that ends at `end`.
 
 `is_breached` is null where the window cannot tell; `observed`, `expected`, `trials` and `p_value` are the numbers
 behind it, in the unit of the alarm's kind. `detectable` is known of rates: the smallest factor by which the subject's
@@ -52,7 +55,7 @@ class Grid:
     """Counts by subject and window. Windows are aligned to the clock and follow each other without a gap.
 
     Attributes:
-        subjects: filter_name, rule_id (null = the whole filter), one row per subject.
+        subjects: filter_name and rule_id (null = the whole filter), or source; one row per subject.
         starts: Start of each window, seconds since 1970, ascending; the baseline's windows come first.
         window_s: Length of a window, seconds.
         judged: Positions of the windows to judge.
@@ -68,11 +71,11 @@ class Grid:
     finer: Grid | None = None
 
     def place(self, rows: pl.DataFrame, name: str) -> Floats:
-        """A column of rows of `KEYS` and bucket (start, naive UTC) as an array of subjects x windows, summed."""
+        """A column of rows of the subjects' columns and bucket (start, naive UTC) as an array of subjects x windows, summed."""
         at = rows["bucket"].dt.epoch("s").cast(pl.Float64).to_numpy() - self.starts[0]
         window = (at // self.window_s).astype(int)
-        subjects = self.subjects.with_row_index("subject")
-        found = rows.select(KEYS).join(subjects, on=KEYS, how="left", nulls_equal=True, maintain_order="left")
+        keys, subjects = self.subjects.columns, self.subjects.with_row_index("subject")
+        found = rows.select(keys).join(subjects, on=keys, how="left", nulls_equal=True, maintain_order="left")
         subject = found["subject"].cast(pl.Int64).fill_null(-1).to_numpy()
         is_inside = (window >= 0) & (window < self.starts.size) & (subject >= 0)
         table = np.zeros((self.subjects.height, self.starts.size))
@@ -129,7 +132,10 @@ class Grid:
             "detectable": np.full_like(p_value, np.nan) if detectable is None else detectable,
         }
         ends = pl.Series("end", (self.starts[self.judged] + self.window_s).astype(np.int64))
-        frame = self.subjects.join(ends.to_frame(), how="cross", maintain_order="left_right")
+        named = self.subjects.with_columns(
+            pl.lit(None, dtype=pl.String).alias(name) for name in SUBJECT if name not in self.subjects.columns
+        )
+        frame = named.join(ends.to_frame(), how="cross", maintain_order="left_right")
         return (
             frame.with_columns(
                 pl.from_epoch("end", time_unit="s").cast(pl.Datetime("us")),
@@ -224,6 +230,27 @@ def build_turn_grid(events: EventStore, query: Query, ends: Sequence[datetime], 
     rows = logged.with_columns(pl.lit(None, dtype=pl.String).alias(key) for key in KEYS)
     judged = np.flatnonzero(grid.starts >= start_s).astype(np.int64)
     return replace(grid, counts={"evaluated": grid.place(rows, "evaluated")}, judged=judged)
+
+
+def build_source_grid(backend: BaseBackend, ends: Sequence[datetime], *, window_s: int, leave_out: str) -> Grid:
+    """Records that each source brought, by the time at which they came, as `evaluated`; windows as in `build_grid`.
+
+    Args:
+        backend: The events.
+        ends: Ends of the windows to judge, ascending.
+        window_s: Their length, seconds: whole minutes.
+        leave_out: A source that is no log.
+    """
+    first = ends[0] - timedelta(seconds=window_s)
+    start_s, end_s = ((moment - EPOCH).total_seconds() for moment in (first, ends[-1]))
+    begin_s = start_s - BASELINE.total_seconds() // window_s * window_s
+    ingests = within(backend.table("ingests"), "ingested_at", EPOCH + timedelta(seconds=begin_s), ends[-1])
+    ingests = ingests.filter(ingests.source.notnull(), ingests.source != leave_out)
+    rows = fetch(backend, ingests.select("source", "read_count", bucket="ingested_at"))
+    subjects = rows.select("source").unique().sort("source")
+    grid = Grid(subjects, np.arange(begin_s, end_s, window_s), window_s, np.zeros(0, dtype=np.int64), {})
+    judged = np.flatnonzero(grid.starts >= start_s).astype(np.int64)
+    return replace(grid, counts={"evaluated": grid.place(rows, "read_count")}, judged=judged)
 
 
 def keep_in_force(rows: pl.DataFrame) -> pl.DataFrame:

@@ -175,5 +175,7 @@ def _end(window_s: int) -> pl.Expr:
 
 
 def _judged(rows: pl.DataFrame, end: pl.Expr) -> pl.DataFrame:
-    missing = [pl.lit(None).alias(name) for name in ("rule_id", "p_value", "detectable") if name not in rows.columns]
+    missing = [
+        pl.lit(None).alias(name) for name in ("rule_id", "source", "p_value", "detectable") if name not in rows.columns
+    ]
     return rows.with_columns(*missing, end=end).select(SCHEMA.names()).cast(SCHEMA)

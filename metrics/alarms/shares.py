@@ -42,7 +42,10 @@ def judge_no_data(grid: Grid, *, least: float, chance: float) -> pl.DataFrame:
         trials=widest,
         p_value=np.where(is_known, p_values, np.nan),
     )
-    return pl.concat([filters, _judge_standstill(grid, checks.sum(axis=0, keepdims=True), least, chance)])
+    whole = replace(
+        grid, subjects=pl.DataFrame({"filter_name": [None], "rule_id": [None]}, schema=grid.subjects.schema)
+    )
+    return pl.concat([filters, _judge_standstill(whole, checks.sum(axis=0, keepdims=True), least, chance)])
 
 
 def judge_no_turns(grid: Grid, *, least: float, chance: float) -> pl.DataFrame:
@@ -59,6 +62,25 @@ def judge_no_turns(grid: Grid, *, least: float, chance: float) -> pl.DataFrame:
     return _judge_standstill(grid, grid.counts["evaluated"], least, chance)
 
 
+def judge_source_stopped(grid: Grid, *, least: float, chance: float) -> pl.DataFrame:
+    """Breached where a source brought nothing, though `least` or more records came at this hour of the last seven days, and some in each.
+
+    A window in which no source brought anything says nothing of one: all have stopped, or nobody took in what they brought.
+
+    Args:
+        grid: What `build_source_grid` counts.
+        least: Records that must be expected.
+        chance: That so many stay away must be less probable, for the sources together.
+
+    Returns:
+        `grid.SCHEMA`: observed and expected records; trials = days compared with.
+    """
+    records = grid.counts["evaluated"]
+    judged = _judge_standstill(grid, records, least, chance / max(1, len(records)))
+    has_come = pl.Series("has_come", np.broadcast_to(records.sum(axis=0) > 0, records.shape)[:, grid.judged].ravel())
+    return judged.with_columns(is_breached=pl.when(has_come).then("is_breached"))
+
+
 def _judge_standstill(grid: Grid, checks: Floats, least: float, chance: float) -> pl.DataFrame:
     same_hours = np.full((_DAYS, *checks.shape), np.nan)
     for day in range(1, _DAYS + 1):
@@ -71,10 +93,7 @@ def _judge_standstill(grid: Grid, checks: Floats, least: float, chance: float) -
     # Checks come in conversations, several of a turn at once: so many of them are one arrival.
     p_values = np.exp(-expected / _clump(checks, same_hours[0], window_s=grid.window_s))
     breached = (checks == 0) & always_ran & (np.nan_to_num(expected) >= least) & (np.nan_to_num(p_values) < chance)
-    whole = replace(
-        grid, subjects=pl.DataFrame({"filter_name": [None], "rule_id": [None]}, schema=grid.subjects.schema)
-    )
-    return whole.judge(
+    return grid.judge(
         is_breached=np.where(compared == _DAYS, breached, np.nan),
         observed=checks,
         expected=expected,

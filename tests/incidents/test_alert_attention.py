@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from incidents.alerts.attention import URGENCY, describe_firing, put_first
@@ -20,6 +21,7 @@ def make_view(kind: str, filter_name: str | None = "guard", **fields: object) ->
         "kind": kind,
         "filter_name": filter_name,
         "rule_id": None,
+        "source": None,
         "state": AlertState.FIRING,
         "since": AT,
         "fired_at": AT,
@@ -79,3 +81,15 @@ def test_what_an_alert_says_is_not_said_again() -> None:
 def test_all_filters_and_waiting_people_have_their_sentences() -> None:
     found = describe_firing([make_view("no_data", None), make_view("escalation_backlog", None, group_id="b")])
     assert [finding.sentence() for finding in found] == ["all filters says so", "says so"]
+
+
+def test_a_source_that_stopped_is_named_and_its_lag_not_told_beside() -> None:
+    """The Overview's own finding says the same of the source, and of no other."""
+    view = make_view("source_stopped", None, source="eu", sentence="brought nothing; 60 records expected")
+    (alert,) = describe_firing([view])
+    assert alert.sentence() == "source eu brought nothing; 60 records expected"
+    lags = [replace(alert, kind=Kind.LAGGING, source=name, alert_kind="") for name in ("eu", "us")]
+    assert [(found.kind, found.source) for found in put_first([alert], lags)] == [
+        (Kind.ALERT, "eu"),
+        (Kind.LAGGING, "us"),
+    ]

@@ -19,6 +19,7 @@ from incidents.alerts.kinds import KINDS, get_limit, judge_rule
 from incidents.alerts.watch import GRACE, Firing, evaluate_alerts
 from incidents.cases import escalate_case, lease_case, list_cases
 from incidents.enums import AlertState, EscalationReason
+from incidents.opening import MIRROR_SOURCE
 
 Step = Callable[[House, datetime], datetime]
 
@@ -31,7 +32,7 @@ class Story:
         calm: Puts history in from a moment on; returns its end. Nothing may fire by then.
         break_: Puts in the fault; returns its end.
         mend: Puts in what ends it; returns its end.
-        about: The filter and rule that the alarm names.
+        about: The filter and rule, or the source, that the alarm names.
         words: What its sentence holds.
         window_min: Window of the rule.
     """
@@ -39,7 +40,7 @@ class Story:
     calm: Step
     break_: Step
     mend: Step
-    about: tuple[str | None, str | None]
+    about: tuple[str | None, ...]
     words: str
     window_min: int = 60
 
@@ -77,6 +78,31 @@ def turns(*counts: int, orphans: int = 0) -> Step:
                 )
 
         house.events.write(work)
+        return start + len(counts) * HOUR
+
+    return put
+
+
+def arrivals(*counts: int, other: int = 60) -> Step:
+    """So many records of `eu` come hour by hour, and `other` of `us`."""
+
+    def put(house: House, start: datetime) -> datetime:
+        rows = [
+            (start + place * HOUR, source, number)
+            for place, count in enumerate(counts)
+            for source, number in (("eu", count), ("us", other))
+            if number
+        ]
+
+        def work(connection: Connection) -> None:
+            connection.executemany(
+                "INSERT INTO ingests BY NAME SELECT coalesce(max(ingest_id), 0) + 1 AS ingest_id, "
+                "$1::TIMESTAMP AS ingested_at, $2 AS source, $3 AS read_count FROM ingests",
+                rows,
+            )
+
+        if rows:
+            house.events.write(work)
         return start + len(counts) * HOUR
 
     return put
@@ -162,6 +188,9 @@ STORIES = {
     "no_turns": Story(
         turns(*[60] * 24 * 8), turns(60, orphans=60), turns(60), (None, None), "no turn was logged; 60 expected"
     ),
+    "source_stopped": Story(
+        arrivals(*[60] * 24 * 8), arrivals(0), arrivals(60), (None, None, "eu"), "brought nothing; 60 records expected"
+    ),
     "error_share": Story(
         hours(20, 20, errors=10), hours(20, errors=60), hours(20), ("guard", None), "failed in 5.7% of 1,060"
     ),
@@ -227,7 +256,7 @@ def test_kind_fires_says_its_numbers_and_recovers(house: House, kind: str) -> No
     assert desk.list_alerts(house.records, actor=ANA, at=calm) == []
     broken = story.break_(house, calm)
     (firing,) = evaluate(house, rule, broken)
-    assert (firing.filter_name, firing.rule_id) == story.about
+    assert (firing.filter_name, firing.rule_id, firing.source) == (*story.about, None)[:3]
     assert story.words in firing.sentence
     mended = story.mend(house, broken)
     assert evaluate(house, rule, mended) == []
@@ -292,6 +321,51 @@ def test_a_model_log_that_pauses_every_night_is_no_alarm(house: House) -> None:
     end = turns(*nights, *[0] * 8)(house, START)
     assert evaluate(house, make_rule("no_turns"), end) == []
     assert len(evaluate(house, make_rule("no_turns"), turns(0)(house, end))) == 1
+
+
+def test_a_source_that_pauses_or_comes_once_a_day_has_not_stopped(house: House) -> None:
+    rule = make_rule("source_stopped")
+    end = arrivals(*[0 if hour % 24 < 8 else 60 for hour in range(24 * 8)], *[0] * 8)(house, START)
+    assert evaluate(house, rule, end) == []
+    (firing,) = evaluate(house, rule, arrivals(0)(house, end))
+    assert firing.source == "eu"
+
+
+def test_where_nothing_came_at_all_no_single_source_has_stopped(house: House) -> None:
+    """The server was down: what was brought meanwhile comes later."""
+    rule = make_rule("source_stopped")
+    end = arrivals(*[60] * 24 * 8)(house, START)
+    assert evaluate(house, rule, end) == []
+    assert evaluate(house, rule, arrivals(0, 0, other=0)(house, end)) == []
+
+
+def test_what_people_judged_is_no_source_that_could_stop(house: House) -> None:
+    end = arrivals(*[60] * 24 * 8)(house, START)
+    house.events.write(
+        lambda connection: connection.execute("UPDATE ingests SET source = $1 WHERE source = 'eu'", [MIRROR_SOURCE])
+    )
+    assert evaluate(house, make_rule("source_stopped"), arrivals(0)(house, end)) == []
+
+
+def test_sources_that_stop_are_alerts_of_their_own(house: House) -> None:
+    """Each has its own group, and keeps it."""
+    end = arrivals(*[60] * 24 * 8)(house, START)
+    house.events.write(
+        lambda connection: connection.execute(
+            "INSERT INTO ingests SELECT * REPLACE (ingest_id + 1000 AS ingest_id, 'asia' AS source) FROM ingests WHERE source = 'us'"
+        )
+    )
+    rule = make_rule("source_stopped")
+    firings = evaluate(house, rule, arrivals(0)(house, end))
+    assert {firing.source for firing in firings} == {"eu", "asia"}
+    assert len({firing.group_id for firing in firings}) == len({firing.alert_id for firing in firings}) == 2
+
+
+@pytest.mark.parametrize("kind", [key for key, kind in KINDS.items() if not kind.has_filters])
+def test_a_filter_that_would_not_apply_is_refused(house: House, kind: str) -> None:
+    rule = make_rule(kind).model_copy(update={"filters": ("filter_name=guard",)})
+    with pytest.raises(ConfigError, match="does not apply"):
+        judge_rule(house.events, house.records, rule, [START])
 
 
 def test_a_handful_of_checks_raises_no_share(house: House) -> None:

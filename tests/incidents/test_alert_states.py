@@ -123,7 +123,7 @@ class Script:
         told = self.windows[rule.name]
         places = [(end, round((end - START) / HOUR) - 1) for end in ends]
         return [
-            Judgement(end, "guard", None, told[place], 1.0, 2.0, 3.0, None)
+            Judgement(end, "guard", None, None, told[place], 1.0, 2.0, 3.0, None)
             for place_end in [places]
             for end, place in place_end
             if 0 <= place < len(told)
