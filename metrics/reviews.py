@@ -148,4 +148,4 @@ def describe_unsampled(count: int) -> list[str]:
     """The note on reviewed turns that no estimate may use; none without such turns."""
     if not count:
         return []
-    return [f"{count} reviewed outside a probability sample: they enter no estimate (see `weir sample`)."]
+    return [f"{count} reviewed outside a probability sample: they enter no estimate (see weir sample)."]

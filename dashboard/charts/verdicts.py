@@ -46,7 +46,7 @@ def build_verdict_bars(frame: pl.DataFrame, *, by: str, title: str, verdicts: tu
             color=alt.Color(
                 "verdict:N",
                 scale=alt.Scale(domain=list(verdicts), range=[VERDICT_COLOURS[name] for name in verdicts]),
-                legend=alt.Legend(title=None, orient="top", columns=2),
+                legend=alt.Legend(title=None, orient="top", columns=1),
             ),
             tooltip=[alt.Tooltip(f"{by}:N"), alt.Tooltip("verdict:N"), alt.Tooltip("turns:Q", format=",")],
         )

@@ -22,11 +22,11 @@ SCHEMA = {
     "is_on": pl.Boolean,
     "name": pl.String,
     "kind": pl.String,
-    "limit": pl.String,
     "window": pl.String,
     "windows": pl.String,
     "false_alarms": pl.Float64,
     "filters": pl.String,
+    "limit": pl.String,
     "changed": pl.String,
 }
 
@@ -38,11 +38,11 @@ def build_rule_table(entries: Sequence[RuleInForce], *, zone: ZoneInfo) -> pl.Da
             rule.is_on,
             rule.name,
             KINDS[rule.kind].title,
-            describe_limit(rule),
             _name_minutes(rule.window_min),
-            f"{rule.windows} to fire, {rule.recover_windows} to end",
+            f"{rule.windows} / {rule.recover_windows}",
             rule.false_alarms_per_week if KINDS[rule.kind].has_false_alarm_rate else None,
             ", ".join(plain(text, limit=60) for text in rule.filters) or "all traffic",
+            describe_limit(rule),
             describe_change(entry, zone=zone),
         )
         for entry in entries
@@ -88,13 +88,13 @@ def render_rules() -> None:
         alt="Alert rules with limit, window and state",
         column_config={
             "is_on": st.column_config.CheckboxColumn("On", width=45),
-            "name": text("Rule", width=100),
+            "name": text("Rule", width=110),
             "kind": text("Watches", width=135),
-            "limit": text("Limit", width=320),
-            "window": text("Window", width=65),
-            "windows": text("Windows in a row", width=130),
-            "false_alarms": number("False alarms/week", width=120, help="Most that a quiet week may raise"),
-            "filters": text("Of", width=90),
+            "window": text("Window", width=60),
+            "windows": text("In a row", width=65, help="Windows in a row that must breach to fire / must not to end"),
+            "false_alarms": number("False/week", width=80, help="False alarms that a quiet week may raise at most"),
+            "filters": text("Of", width=80),
+            "limit": text("Limit", width=315),
             "changed": text("Changed since weir.toml", help="Kept here, audited, and in force until it is reset"),
         },
     )

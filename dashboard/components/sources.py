@@ -17,10 +17,11 @@ from metrics.telemetry import MEANINGS
 _SHARES = {
     "join_rate": "Joined",
     "late": "Late",
-    "duplicates": "Known already",
+    "duplicates": "Known",
     "quarantined": "Rejected",
     "unmapped": "Unknown category",
 }
+_WIDTHS = {"join_rate": 60, "late": 60, "duplicates": 65, "quarantined": 70}
 TextColumn = st.column_config.TextColumn
 NumberColumn = st.column_config.NumberColumn
 
@@ -58,15 +59,17 @@ def render_sources(freshness: pl.DataFrame, rates: pl.DataFrame, *, zone: ZoneIn
             "source": TextColumn("Source", pinned=True),
             "format": TextColumn("Format"),
             "lag": TextColumn("Lag", help="Age of the newest event"),
-            "last_event_at": moment(f"Last event ({zone.key})", format="YYYY-MM-DD HH:mm:ss"),
-            "last_ingest_at": moment("Last ingest", format="YYYY-MM-DD HH:mm:ss"),
-            "rate": NumberColumn("Records/min", format="%.1f", help="Read in the last hour, on average"),
-            "checks": NumberColumn("Checks", format="localized"),
+            "last_event_at": moment(f"Last event ({zone.key})", width=130, format="MM-DD HH:mm:ss"),
+            "last_ingest_at": moment("Last ingest", width=110, format="MM-DD HH:mm:ss"),
+            "rate": NumberColumn("Records/min", width=85, format="%.1f", help="Read in the last hour, on average"),
+            "checks": NumberColumn("Checks", width=70, format="localized"),
             "coverage": st.column_config.ProgressColumn(
-                "Coverage", format="percent", min_value=0, max_value=1, help="Checks that decided / checks"
+                "Coverage", width=110, format="percent", min_value=0, max_value=1, help="Checks that decided / checks"
             ),
-            "errors": NumberColumn("Failed checks", format="localized", help="Neither a pass nor a trigger"),
-            "rejected": NumberColumn("Rejected", format="localized", help="Open records in quarantine"),
+            "errors": NumberColumn(
+                "Failed", width=60, format="localized", help="Checks that failed: neither a pass nor a trigger"
+            ),
+            "rejected": NumberColumn("Rejected", width=65, format="localized", help="Open records in quarantine"),
             "last_error": TextColumn("Last error", help="The file that failed last, else the record rejected last"),
         },
     )
@@ -105,13 +108,18 @@ def render_joining(measured: pl.DataFrame) -> None:
         alt="Sources with join rate, orphans, lateness, duplicates and rejected records",
         column_config={
             "source": TextColumn("Source", pinned=True),
-            "turns": NumberColumn("Turns", format="localized", help=MEANINGS["turns"].capitalize()),
-            "orphans": NumberColumn("No model log", format="localized", help=MEANINGS["orphans"].capitalize()),
-            "unchecked": NumberColumn("No filter log", format="localized", help=MEANINGS["unchecked"].capitalize()),
-            "lateness_p50_s": TextColumn("Lateness p50", help=MEANINGS["lateness_p50_s"].capitalize()),
-            "lateness_p95_s": TextColumn("p95", help=MEANINGS["lateness_p95_s"].capitalize()),
+            # At 1024 pixels all of them fit; the last one takes what is left.
+            "turns": NumberColumn("Turns", width=65, format="localized", help=MEANINGS["turns"].capitalize()),
+            "orphans": NumberColumn(
+                "No model log", width=90, format="localized", help=MEANINGS["orphans"].capitalize()
+            ),
+            "unchecked": NumberColumn(
+                "No filter log", width=90, format="localized", help=MEANINGS["unchecked"].capitalize()
+            ),
+            "lateness_p50_s": TextColumn("Late by p50", width=90, help=MEANINGS["lateness_p50_s"].capitalize()),
+            "lateness_p95_s": TextColumn("p95", width=85, help=MEANINGS["lateness_p95_s"].capitalize()),
             **{
-                name: NumberColumn(title, format="percent", help=MEANINGS[name].capitalize())
+                name: NumberColumn(title, width=_WIDTHS.get(name), format="percent", help=MEANINGS[name].capitalize())
                 for name, title in _SHARES.items()
             },
         },

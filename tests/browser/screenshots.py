@@ -35,10 +35,12 @@ from tests.browser.serving import (
     start_reviewing,
 )
 from tests.dashboard.constitution_home import fill_constitution
+from tests.ingest.logs import make_check, to_jsonl
 
 WIDTHS = (1440, 1024)
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 DAYS = 30
+BROKEN = b'{"filter_name": broken\n' + to_jsonl([make_check(21, ts="soon")])
 CONSTITUTION_READY = {
     "Revisions": ".st-key-revision_edit button:not([disabled])",
     "Ranking": ".st-key-ranking_pick_1 button:not([disabled])",
@@ -68,10 +70,13 @@ def main(folder: Path) -> None:
             _mark_serious(opened)
             at = find_moment(opened.events, at=now())
             evaluate_alerts(opened.records, opened.events, settings=settings, at=at)
+        log = Path(temporary) / "gateway.jsonl"
+        log.write_bytes(to_jsonl([make_check(number) for number in range(20)]) + BROKEN)
         with serve(home) as server, launch() as browser:
+            server.weir("ingest", str(log), "--source", "gateway")
             for theme in THEMES:
                 for width in WIDTHS:
-                    _photograph(browser, server, folder, theme=theme, width=width)
+                    _photograph(browser, server, folder, theme=theme, width=width, log=log)
 
 
 def _dispute(home: Home) -> None:
@@ -108,7 +113,9 @@ def _mark_serious(home: Home) -> None:
         act(home.records, opened.number, action, facts, actor=SYSTEM, at=aware_at + timedelta(hours=1))
 
 
-def _photograph(browser: Browser, server: Server, folder: Path, *, theme: Literal["light", "dark"], width: int) -> None:
+def _photograph(
+    browser: Browser, server: Server, folder: Path, *, theme: Literal["light", "dark"], width: int, log: Path
+) -> None:
     context = browser.new_context(
         viewport={"width": width, "height": 1000}, color_scheme=theme, timezone_id="UTC", locale="en-GB"
     )
@@ -144,6 +151,14 @@ def _photograph(browser: Browser, server: Server, folder: Path, *, theme: Litera
     _save(page, folder / f"filters-one-{theme}-{width}.png")
     open_page(page, server, "filters?window=7d&part=Cascade")
     _save(page, folder / f"filters-cascade-{theme}-{width}.png")
+    open_page(page, server, "sources?window=7d")
+    page.get_by_role("tab", name="Quarantine").click()
+    page.locator(".st-key-quarantine_table").wait_for()
+    _save(page, folder / f"sources-quarantine-{theme}-{width}.png")
+    page.get_by_role("tab", name="Upload").click()
+    page.locator("input[type=file]").set_input_files(log)
+    page.locator(".st-key-upload_load button:not([disabled])").wait_for()
+    _save(page, folder / f"sources-upload-{theme}-{width}.png")
     open_page(page, server, "triage")
     press_and_wait(page, "d", ".st-key-triage_bulk_confirm")
     _save(page, folder / f"triage-many-{theme}-{width}.png")
