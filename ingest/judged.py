@@ -11,7 +11,7 @@ from core.events import DERIVED, Connection, EventStore
 JUDGED = {
     "checks": "ts, request_id, filter_name, filter_version, layer, stage, mode, rule_id, category, model, score, score_kind, "
     "threshold, triggered, decision, enforced, status, latency_ms",
-    "turns": "ts, request_id, conversation_id, model, app, language, outcome, suite, arm, is_logged, filters, is_stopped, is_escalated",
+    "turns": "ts, request_id, conversation_id, model, model_version, app, language, outcome, suite, arm, is_logged, filters, is_stopped, is_escalated",
 }
 """Columns of the two tables; texts stay where retention finds them."""
 # Logs of one turn lie within a day of each other (`ingest.turns.JOIN_WINDOW`), also after a model log's time took the place of a check's.

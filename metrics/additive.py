@@ -46,9 +46,9 @@ def check_counts(backend: BaseBackend, query: Query, *, cut: datetime | None = N
     )
 
 
-def turn_counts(backend: BaseBackend, query: Query) -> Table:
-    """Addends of the turn counts: time column `at`, the query's dimensions, and `TURN_COUNTS` to sum."""
-    if is_whole_minutes(query.since, query.until) and query.columns() <= _IN_TURN_ROLLUP:
+def turn_counts(backend: BaseBackend, query: Query, *, cut: datetime | None = None) -> Table:
+    """Addends of the turn counts: time column `at`, the query's dimensions, and `TURN_COUNTS` to sum; `cut` as in `check_counts`."""
+    if is_whole_minutes(query.since, query.until, cut) and query.columns() <= _IN_TURN_ROLLUP:
         return _rollup(backend, "turn_rollup", query)
     table = turns(backend, query)
     return table.mutate(
@@ -58,6 +58,13 @@ def turn_counts(backend: BaseBackend, query: Query) -> Table:
         stopped=_count(table.is_stopped),
         escalated=_count(is_escalated(table)),
     )
+
+
+def part(table: Table, names: tuple[str, ...], cut: datetime) -> Table:
+    """`table` of addends with what counts from `cut` on in the columns `names`, and what counts before in `<name>_before`."""
+    is_after = (table["at"] >= cut).cast("int64")
+    before = {f"{name}_before": table[name] * (1 - is_after) for name in names}
+    return table.mutate(**before, **{name: table[name] * is_after for name in names})
 
 
 def is_escalated(table: Table) -> BooleanValue:

@@ -15,7 +15,7 @@ from core.events import EventStore
 from metrics.additive import check_counts, total
 from metrics.estimate import MEASURE, difference_bounds, divide, wilson
 from metrics.events import fetch
-from metrics.first_seen import SCHEMA, WHATS, find_first_seen
+from metrics.first_seen import SCHEMA, WHATS, find_first_seen, find_seen_anywhere
 from metrics.query import TURN_DIMENSIONS, Query
 from metrics.report import Report
 
@@ -47,8 +47,8 @@ def list_changes(events: EventStore, query: Query, *, noted: tuple[Noted, ...]) 
 
 
 def list_moments(events: EventStore, query: Query, *, noted: tuple[Noted, ...]) -> pl.DataFrame:
-    """`first_seen.SCHEMA` of the changes of the window, the noted ones among them, newest first; rates are not asked for."""
-    return _add_noted(find_first_seen(events.backend(), query), noted, query)
+    """`first_seen.SCHEMA` of the changes of the window, as `find_seen_anywhere` finds them, and the noted ones, newest first."""
+    return _add_noted(find_seen_anywhere(events.backend(), query), noted, query)
 
 
 def _add_noted(found: pl.DataFrame, noted: Iterable[Noted], query: Query) -> pl.DataFrame:

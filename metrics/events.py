@@ -6,7 +6,7 @@ turn has it: "turns that this filter checked".
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import ibis
 import polars as pl
@@ -37,17 +37,23 @@ _CHECK_COLUMNS = (
     "status",
     "latency_ms",
     "matched_text",
+    "policy_id",
+    "policy_version",
 )
 _TURN_COLUMNS = (
     "ts",
     "request_id",
     "conversation_id",
     *TURN_DIMENSIONS,
+    "model_version",
     "is_logged",
     "filters",
     "is_stopped",
     "is_escalated",
 )
+
+# Logs of one turn lie within a day of each other (`ingest.turns.JOIN_WINDOW`), also after a model log's time took the place of a check's.
+_APART = timedelta(days=2)
 
 
 def fetch(backend: BaseBackend, expression: Table) -> pl.DataFrame:
@@ -66,7 +72,7 @@ def checks(backend: BaseBackend, query: Query, *, of_judged: bool = False) -> Ta
     table = within(table, "ts", query.since, query.until)
     if query.columns() & set(TURN_DIMENSIONS):
         known = judged(backend, "turns") if of_judged else backend.table("turns")
-        facts = known.select("request_id", *TURN_DIMENSIONS)
+        facts = _near(known, query).select("request_id", *TURN_DIMENSIONS)
         facts = facts.rename(turn_model="model")
         table = table.left_join(facts, "request_id").drop("request_id_right")
         table = table.mutate(model=ibis.coalesce(table.model, table.turn_model)).drop("turn_model")
@@ -82,7 +88,7 @@ def turns(backend: BaseBackend, query: Query, *, of_judged: bool = False) -> Tab
     of_checks = tuple(pair for pair in query.filters if pair[0] in CHECK_DIMENSIONS)
     if of_checks:
         known = judged(backend, "checks") if of_judged else backend.table("checks")
-        seen = matching(known.select("request_id", *CHECK_DIMENSIONS), Query(filters=of_checks))
+        seen = matching(_near(known, query).select("request_id", *CHECK_DIMENSIONS), Query(filters=of_checks))
         table = table.semi_join(seen, "request_id")
     return _keep_labelled(backend, table, query)
 
@@ -94,6 +100,13 @@ def within(table: Table, column: str, since: datetime | None, until: datetime | 
     if until is not None:
         table = table.filter(table[column] < until)
     return table
+
+
+def _near(table: Table, query: Query) -> Table:
+    """Rows that may tell of the same turns as rows of the window, so that what is asked of a day does not read all that is stored."""
+    since = None if query.since is None else query.since - _APART
+    until = None if query.until is None else query.until + _APART
+    return within(table, "ts", since, until)
 
 
 def matching(table: Table, query: Query) -> Table:

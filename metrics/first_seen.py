@@ -7,11 +7,10 @@ from datetime import timedelta
 
 import polars as pl
 from ibis.backends import BaseBackend
-from ibis.expr.types import Table
 
 from metrics.additive import check_counts, total
-from metrics.events import checks, fetch, matching, turns, within
-from metrics.query import Query
+from metrics.events import checks, fetch, turns
+from metrics.query import CHECK_DIMENSIONS, TURN_DIMENSIONS, Query
 from metrics.silence import chance_of_none
 
 WHATS = ("filter", "filter version", "rule", "policy version", "model", "model version")
@@ -36,18 +35,33 @@ def find_first_seen(backend: BaseBackend, query: Query) -> pl.DataFrame:
 
     The filters say which checks and turns count. All that is stored up to the window's end tells what is new.
     """
-    asked = replace(query, since=None)
-    found = pl.concat(
-        [
-            _find_filters(backend, asked),
-            _find_rules(backend, asked),
-            _find_policies(backend, asked),
-            _find_models(backend, asked),
-        ]
-    )
+    return _newest_first(_find_in_checks(backend, query), _find_models(backend, query), query)
+
+
+def find_seen_anywhere(backend: BaseBackend, query: Query) -> pl.DataFrame:
+    """`find_first_seen` at little cost, however much is stored: each change is narrowed only by what its own log says.
+
+    A filter, rule or policy counts as new when no check was stored of it, whatever application or model that was for, and is listed where its
+    filter ran in the window under all of the query's filters. A model is narrowed by facts of turns alone.
+    """
+    of_checks = replace(query, filters=query.of(*CHECK_DIMENSIONS))
+    found = _find_in_checks(backend, of_checks)
+    if of_checks.filters != query.filters and not found.is_empty():
+        running = check_counts(backend, replace(query, by=("filter_name",))).select("filter_name").distinct()
+        found = found.join(fetch(backend, running), on="filter_name", how="semi")
+    return _newest_first(found, _find_models(backend, replace(query, filters=query.of(*TURN_DIMENSIONS))), query)
+
+
+def _newest_first(of_checks: pl.DataFrame, of_models: pl.DataFrame, query: Query) -> pl.DataFrame:
+    found = pl.concat([of_checks, of_models])
     if query.since is not None:
         found = found.filter(pl.col("at") >= query.since)
     return found.sort("at", "what", "filter_name", "name", *query.by, descending=[True, *[False] * (3 + len(query.by))])
+
+
+def _find_in_checks(backend: BaseBackend, query: Query) -> pl.DataFrame:
+    asked = replace(query, since=None)
+    return pl.concat([find(backend, asked) for find in (_find_filters, _find_rules, _find_policies)])
 
 
 def _find_filters(backend: BaseBackend, query: Query) -> pl.DataFrame:
@@ -87,30 +101,21 @@ def _find_rules(backend: BaseBackend, query: Query) -> pl.DataFrame:
 
 
 def _find_policies(backend: BaseBackend, query: Query) -> pl.DataFrame:
-    by = _without(query, "filter_name")
-    table = backend.table("checks")
-    table = within(table.filter(table.policy_version.notnull()), "ts", None, query.until)
-    table = _keep(table, checks(backend, replace(query, by=())), query, ["request_id", "filter_name"])
-    by = [name for name in by if name in table.columns]
-    keys = [*by, "filter_name", "policy_id", "policy_version"]
+    keys = [*_without(query, "filter_name"), "filter_name", "policy_id", "policy_version"]
+    table = checks(backend, replace(query, since=None))
+    table = table.filter(table.policy_version.notnull())
     rows = fetch(backend, table.group_by(keys).agg(at=table.ts.min()))
     named = rows.with_columns(_minute("at"), name=pl.col("policy_id").fill_null("policy"))
     return _order_versions(named, query, version="policy_version", new=None)
 
 
 def _find_models(backend: BaseBackend, query: Query) -> pl.DataFrame:
-    table = backend.table("turns")
-    table = within(table.filter(table.model.notnull()), "ts", None, query.until)
-    table = _keep(table, turns(backend, replace(query, by=())), query, ["request_id"])
+    table = turns(backend, replace(query, since=None))
+    table = table.filter(table.model.notnull())
     by = [name for name in _without(query, "model") if name in table.columns]
     rows = fetch(backend, table.group_by([*by, "model", "model_version"]).agg(at=table.ts.min()))
     named = rows.with_columns(_minute("at"), name="model", filter_name=pl.lit(None, dtype=pl.String))
     return _order_versions(named, query, version="model_version", new="model")
-
-
-def _keep(table: Table, chosen: Table, query: Query, keys: list[str]) -> Table:
-    """Rows of `table` that the query's filters leave; without filters nothing is joined."""
-    return table.semi_join(chosen.select(*keys), keys) if query.filters else matching(table, query)
 
 
 def _order_versions(rows: pl.DataFrame, query: Query, *, version: str, new: str | None) -> pl.DataFrame:

@@ -10,7 +10,7 @@ import polars as pl
 from ibis.backends import BaseBackend
 
 from core.events import EventStore
-from metrics.additive import check_counts, total
+from metrics.additive import check_counts, part, total
 from metrics.compare import Counts, compare_shares
 from metrics.events import fetch
 from metrics.query import Query, previous_window
@@ -89,13 +89,7 @@ def count_both(backend: BaseBackend, query: Query) -> pl.DataFrame:
         return pl.DataFrame(schema=schema)
     start, middle = window
     table = check_counts(backend, replace(closed, by=("filter_name", "rule_id"), since=start), cut=middle)
-    is_now = (table["at"] >= middle).cast("int64")
-    table = table.mutate(
-        evaluated_before=table.evaluated * (1 - is_now),
-        triggered_before=table.triggered * (1 - is_now),
-        evaluated=table.evaluated * is_now,
-        triggered=table.triggered * is_now,
-    )
+    table = part(table, ("evaluated", "triggered"), middle)
     sums = table.aggregate(by=["filter_name", "rule_id"], **{name: total(table, name) for name in _COUNTS})
     return fetch(backend, sums)
 

@@ -16,7 +16,12 @@ def compute(backend: BaseBackend, query: Query) -> pl.DataFrame:
     """Turns and their share by outcome, a row per group and outcome; none without turns."""
     table = turn_counts(backend, query)
     counts = table.group_by(*query.by, "outcome").agg(turns=total(table, "turns"))
-    rows = fetch(backend, counts).filter(pl.col("turns") > 0)
+    return share_outcomes(fetch(backend, counts), query)
+
+
+def share_outcomes(counts: pl.DataFrame, query: Query) -> pl.DataFrame:
+    """Rows of the report out of turns by group and outcome."""
+    rows = counts.filter(pl.col("turns") > 0)
     whole = pl.col("turns").sum()
     rows = rows.with_columns(whole=whole.over(query.by) if query.by else whole)
     share = wilson(

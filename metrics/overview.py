@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import polars as pl
 from ibis.backends import BaseBackend
+from ibis.expr.types import Table
 
 from core.events import EventStore
-from metrics import errors, escalations, outcomes
-from metrics.additive import check_counts, total, turn_counts
+from metrics import errors
+from metrics.additive import check_counts, part, total, turn_counts
 from metrics.compare import Counts, compare_shares
 from metrics.estimate import wilson
 from metrics.events import fetch
 from metrics.movers import close_window
+from metrics.outcomes import share_outcomes
 from metrics.query import Query, previous_window
 
+_CHECKS = ("triggered", "evaluated")
+_TURNS = ("turns", "escalated")
 Rate = dict[str, Any]
 """One RATE record: estimate, low, high, numerator, denominator, method, n."""
 
@@ -64,50 +70,61 @@ class Overview:
 
 
 def compute_overview(events: EventStore, query: Query) -> Overview:
-    """The tiles of one window; the query's `by` is not used."""
+    """The tiles of one window; the query's `by` is not used, and a category in it is the filter's."""
     backend = events.backend()
     now = replace(query, by=())
     closed = close_window(backend, now)
     window = None if closed is None else previous_window(closed)
-    before = None if window is None else replace(now, since=window[0], until=window[1])
-    rate = _trigger_rate(backend, now)
-    rate_before = None if before is None else _trigger_rate(backend, before)
-    escalation = escalations.compute(backend, now).row(0, named=True)
+    checks = _sum(backend, now, window, check_counts, _CHECKS).row(0, named=True)
+    rate = _rate(checks, *_CHECKS, query=query)
+    rate_before = _rate(checks, *_before(_CHECKS), query=query) if window else None
+    by_outcome = _sum(backend, now, window, turn_counts, _TURNS, by=("outcome",))
+    turns = by_outcome.select(pl.exclude("outcome").sum()).row(0, named=True)
     judged = errors.judge(backend, now)
-    ended = outcomes.compute(backend, now)
     return Overview(
-        turns=int(ended["turns"].sum()),
-        turns_before=None if before is None else _count_turns(backend, before),
+        turns=turns["turns"],
+        turns_before=turns.get("turns_before"),
         trigger_rate=rate,
         trigger_rate_before=rate_before,
         trigger_change=None if rate_before is None else _change(rate, rate_before, now.confidence),
         wrong_block_share=judged["wrong_block_share"],
         missed_harm_rate=judged["missed_harm_rate"],
         reviewed=judged["reviewed"],
-        escalated=escalation["escalated"],
-        escalated_before=None
-        if before is None
-        else escalations.compute(backend, before).row(0, named=True)["escalated"],
-        escalation_rate=escalation["escalation_rate"],
-        outcomes=ended,
+        escalated=turns["escalated"],
+        escalated_before=turns.get("escalated_before"),
+        escalation_rate=_rate(turns, "escalated", "turns", query=query),
+        outcomes=share_outcomes(by_outcome.select("outcome", "turns"), now),
     )
 
 
-def _count_turns(backend: BaseBackend, query: Query) -> int:
-    table = turn_counts(backend, query)
-    return int(fetch(backend, table.aggregate(turns=total(table, "turns"))).item())
+def _sum(
+    backend: BaseBackend,
+    query: Query,
+    window: tuple[datetime, datetime] | None,
+    count: Callable[..., Table],
+    names: tuple[str, ...],
+    *,
+    by: tuple[str, ...] = (),
+) -> pl.DataFrame:
+    """Sums of the addends of the query's window, and of the one before it, if there is one, in one pass (`metrics.additive.part`)."""
+    if window is None:
+        table = count(backend, replace(query, by=by))
+    else:
+        start, cut = window
+        table = part(count(backend, replace(query, by=by, since=start), cut=cut), names, cut)
+        names = (*names, *_before(names))
+    return fetch(backend, table.aggregate(by=list(by), **{name: total(table, name) for name in names}))
 
 
-def _trigger_rate(backend: BaseBackend, query: Query) -> Rate:
-    table = check_counts(backend, query)
-    sums = fetch(
-        backend,
-        table.aggregate(triggered=total(table, "triggered"), evaluated=total(table, "evaluated")),
-    )
+def _before(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"{name}_before" for name in names)
+
+
+def _rate(sums: dict[str, int], numerator: str, denominator: str, *, query: Query) -> Rate:
     rate: Rate = wilson(
-        sums,
-        numerator="triggered",
-        denominator="evaluated",
+        pl.DataFrame({name: [sums[name]] for name in (numerator, denominator)}),
+        numerator=numerator,
+        denominator=denominator,
         min_sample=query.min_sample,
         confidence=query.confidence,
     ).item()

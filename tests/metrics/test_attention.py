@@ -288,3 +288,18 @@ def test_the_overview_holds_both_windows(events: EventStore) -> None:
     assert (counts["checks"], filters.columns) == (1003, ["filter_name", "due", "ran"])
     whole = compute_overview(events, Query())
     assert (whole.turns, whole.turns_before, whole.trigger_change) == (3, None, None)
+
+
+def test_the_overview_parts_its_windows_where_no_minute_starts(events: EventStore) -> None:
+    seconds = (-61, -60, -31, -30, -1, 0, 29, 30, 59, 60)
+    moments = {f"t{second}": START + timedelta(seconds=second) for second in seconds}
+    add(
+        events,
+        turns=[{"request_id": name, "ts": ts, "outcome": "human_escalation"} for name, ts in moments.items()],
+        checks=[{"request_id": name, "ts": ts, "filter_name": "f", "triggered": True} for name, ts in moments.items()],
+    )
+    for length, now, before in ((timedelta(minutes=1), 4, 4), (timedelta(seconds=30), 2, 2)):
+        tiles = compute_overview(events, Query(since=START, until=START + length))
+        assert (tiles.turns, tiles.turns_before, tiles.escalated, tiles.escalated_before) == (now, before, now, before)
+        assert tiles.trigger_rate_before is not None
+        assert (tiles.trigger_rate["numerator"], tiles.trigger_rate_before["denominator"]) == (now, before)

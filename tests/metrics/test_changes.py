@@ -8,7 +8,7 @@ import pytest
 from canonical_rows import START, Row, add
 
 from core.events import EventStore
-from metrics.changes import Noted, list_changes
+from metrics.changes import Noted, list_changes, list_moments
 from metrics.query import Query
 from metrics.run import run_report
 
@@ -129,3 +129,50 @@ def test_noted_changes_stand_among_them_with_rates(events: EventStore) -> None:
     (row,) = list_changes(events, query, noted=noted).to_dicts()
     assert (row["what"], row["name"], row["filter_name"]) == ("registered", "list cleaned", "guard")
     assert (row["rate_before"]["estimate"], row["rate_after"]["estimate"]) == (0.1, 0.5)
+
+
+def test_moments_are_narrowed_by_what_their_own_log_says(events: EventStore) -> None:
+    days = range(5)
+    add(
+        events,
+        turns=[
+            {
+                "request_id": f"{name}-{day}",
+                "ts": START + day * DAY,
+                "app": app,
+                "model": name,
+                "model_version": day // 3,
+            }
+            for name, app in (("a", "shop"), ("b", "forum"))
+            for day in days
+        ],
+        checks=[
+            {
+                "request_id": f"{name}-{day}",
+                "ts": START + day * DAY,
+                "filter_name": name,
+                "filter_version": day // 2,
+                "policy_id": "safety",
+                "policy_version": day // 2,
+            }
+            for name in ("a", "b")
+            for day in days
+        ],
+    )
+
+    def list_names(*filters: tuple[str, str]) -> list[tuple[str, str | None, str, str]]:
+        query = Query(since=START + 3 * DAY, filters=filters)
+        found = list_moments(events, query, noted=()).select("what", "filter_name", "name", "to")
+        return sorted(found.rows(), key=str)
+
+    of_shop = [
+        ("filter version", "a", "a", "2"),
+        ("model version", None, "a", "1"),
+        ("policy version", "a", "safety", "2"),
+    ]
+    assert list_names(("app", "shop")) == of_shop
+    # The filter ran in the window on turns of the model alone; a filter's name says nothing of models.
+    assert list_names(("model", "a")) == of_shop
+    assert list_names(("filter_name", "a")) == [of_shop[0], of_shop[1], ("model version", None, "b", "1"), of_shop[2]]
+    exact = run_report(events, "changes", Query(since=START + 3 * DAY)).rows
+    assert list_names() == sorted(exact.select("what", "filter_name", "name", "to").rows(), key=str)

@@ -426,3 +426,19 @@ def test_orphans_are_counted(events: EventStore) -> None:
     add(events, turns=[{"request_id": "a"}, {"request_id": "b", "is_logged": False}])
     coverage = run_report(events, "outcomes", Query()).coverage
     assert (coverage["turns"], coverage["orphans"]) == (2, 1)
+
+
+@pytest.mark.parametrize("apart", [timedelta(hours=-40), timedelta(hours=40)])
+def test_a_turn_is_known_to_checks_that_ran_on_another_day(events: EventStore, apart: timedelta) -> None:
+    add(
+        events,
+        turns=[{"request_id": "r", "ts": START + apart, "app": "shop"}],
+        checks=[{"request_id": "r", "ts": START, "filter_name": "f", "triggered": True}],
+    )
+    moment = {"since": START, "until": START + timedelta(minutes=1)}
+    checked = run_report(events, "triggers", Query(**moment, filters=(("app", "shop"),))).rows
+    assert checked["evaluated"].to_list() == [1]
+    turn = {name: at + apart for name, at in moment.items()}
+    assert run_report(events, "outcomes", Query(**turn, filters=(("app", "shop"),))).rows["turns"].to_list() == [1]
+    asked = Query(**turn, filters=(("filter_name", "f"),))
+    assert run_report(events, "escalations", asked).rows["turns"].to_list() == [1]

@@ -8,6 +8,7 @@ import pytest
 from polars.testing import assert_frame_equal
 from test_survey import make_sample
 
+from metrics.confusion import ERRORS, add_flags, estimate_errors
 from metrics.survey import Ratio, build_survey, count_rates, estimate_proportions, estimate_rates, weigh
 from metrics.sweep import Sweep
 
@@ -76,3 +77,12 @@ def test_an_empty_sample_has_no_rates() -> None:
     sweep = Sweep(make_sample(1, size=5, groups=1).clear())
     nothing = np.zeros((0, 3), dtype=bool)
     assert [rate["estimate"] for rate in sweep.rates(nothing, nothing, min_sample=1, confidence=0.95)] == [None] * 3
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_errors_of_one_group_are_those_that_the_library_gives_it_among_others(seed: int) -> None:
+    reviews = make_sample(seed, size=240, groups=1).rename({"of": "triggered", "hit": "harmful"})
+    sample = add_flags(reviews)
+    alone, beside = (estimate_errors(sample, groups=groups, min_sample=20, confidence=0.95) for groups in (1, 2))
+    for name in ERRORS:
+        assert_equal(alone[name], beside[name].head(1))
