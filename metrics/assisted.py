@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from metrics.estimate import RATE, Floats, exact_bounds
-from metrics.survey import SAMPLED, Ratio, weigh
+from metrics.survey import SAMPLED, Ratio, sum_unseen, weigh
 
 METHOD = "korn-graubard-ppi"
 # Reviews on either side of the verdict below which a fitted weight is mostly chance.
@@ -93,12 +93,16 @@ def assist_share(
     if freedom < 1 or tuning == 0:
         return None
     direction = np.array([1.0, -tuning])
-    gain = float(covariance[0, 0] / (direction @ covariance @ direction))
+    variance = float(direction @ covariance @ direction)
+    gain = float(covariance[0, 0] / variance)
     estimate = float(np.clip(share - tuning * (sample_mean - score_mean), 0.0, 1.0))
     spread = stdtrit(np.array([count - 1, freedom]), 0.5 + confidence / 2)
     effective = share * (1 - share) / covariance[0, 0] * (spread[0] / spread[1]) ** 2
     low, high = exact_bounds(estimate, gain * min(count, effective), confidence=confidence)
-    return Assisted(estimate, low, high, tuning, gain)
+    # What reviews that all agree may hide, a score that was fitted to them does not show either.
+    unseen = sum_unseen(rows.filter(inside).with_columns(group=pl.lit(0)), ratio, 1, confidence=confidence)
+    bounds = unseen.widen(*(np.array([value]) for value in (estimate, variance**0.5, low, high)), confidence=confidence)
+    return Assisted(estimate, float(bounds[0][0]), float(bounds[1][0]), tuning, gain)
 
 
 def assist_rates(

@@ -170,3 +170,30 @@ def test_prevalence_is_assisted_where_one_filter_scored_every_turn(
     row = run_report(events, "prevalence", Query()).rows.row(0, named=True)
     assert row["harm_prevalence"]["method"] == method
     assert row["harm_prevalence"]["low"] < 0.5 < row["harm_prevalence"]["high"]
+
+
+def test_a_score_does_not_prove_what_a_stratum_of_one_mind_may_hide() -> None:
+    """Twenty reviews of the far traffic found nothing: one in six of it may be harmful all the same."""
+    index = np.arange(120)
+    is_near = index < 100
+    score = np.where(is_near, (index * 0.6180339887498949) % 1.0, 0.01)
+    hit = is_near & ((index * 0.7548776662466927) % 1.0 < score)
+    sample = pl.DataFrame(
+        {
+            "group": 0,
+            "request_id": index.astype(str),
+            "conversation_id": None,
+            "stratum": np.where(is_near, "near", "far"),
+            "inclusion_probability": np.where(is_near, 0.1, 0.001),
+            "of": True,
+            "hit": hit,
+            "score": score,
+        },
+        schema_overrides={"conversation_id": pl.String, "group": pl.Int64},
+    )
+    mean = (score[is_near].sum() * 10 + score[~is_near].sum() * 1000) / 21_000
+    found = assist_share(sample, RATIO, group=0, score_mean=mean, confidence=0.95)
+    assert found is not None
+    assert found.weight > 0
+    bound = 1 - 0.025 ** (1 / 20)
+    assert found.high >= found.estimate + 20 / 21 * bound * np.sqrt(0.999)
