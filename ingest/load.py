@@ -25,7 +25,7 @@ from ingest.formats import LogFormat
 from ingest.formats.base import Selects, nested_paths, sql_known_keys, sql_structure, sql_text
 from ingest.mapping import find_formats, rewrite_record
 from ingest.schema import CHECK_SCORES, CHECKS, LABELS
-from ingest.turns import add_turns_of_checks, merge_turns
+from ingest.turns import log_turns, merge_turns
 from ingest.withheld import OWNERS, drop_withheld
 
 _CHECK_IDENTITY = [
@@ -114,14 +114,21 @@ def load_batch(connection: Connection, log_format: LogFormat, batch: Batch, *, s
         connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} (line_no BIGINT)")
     span: list[Any] = []
     if selects.turns:
-        summary.turns = merge_turns(connection, selects.turns, ingest_id=ingest_id, source=batch.source)
-        span += _span(connection, "new_turns")
+        log_turns(connection, selects.turns)
+        span += _span(connection, "logged_turns")
     if selects.checks:
         summary.checks = _append_checks(context, selects.checks, selects.scores)
         span += _span(connection, "new_checks")
     if selects.labels:
         summary.labels = _append_labels(context, selects.labels)
         span += _span(connection, "new_labels")
+    summary.turns = merge_turns(
+        connection,
+        has_log=bool(selects.turns),
+        has_checks=summary.checks > 0,
+        ingest_id=ingest_id,
+        source=batch.source,
+    )
     stored, yielding = connection.execute(
         "SELECT (SELECT count(DISTINCT line_no) FROM contributing), (SELECT count(DISTINCT line_no) FROM yielding)"
     ).fetchall()[0]
@@ -290,7 +297,7 @@ def _identity(columns: Sequence[str]) -> str:
 
 
 def _append_checks(context: _Context, select: str, scores: str) -> int:
-    """Appends the checks that are new, their scores, their rollup rows and their turns; returns how many checks."""
+    """Appends the checks that are new, their scores and their rollup rows; returns how many checks."""
     connection = context.connection
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE new_checks AS
@@ -329,7 +336,6 @@ def _append_checks(context: _Context, select: str, scores: str) -> int:
         FROM new_checks GROUP BY ALL ORDER BY minute""",
         {"source": context.source},
     )
-    add_turns_of_checks(connection, ingest_id=context.ingest_id, source=context.source)
     return count
 
 

@@ -8,13 +8,18 @@ from collections import defaultdict
 from datetime import datetime, timedelta
 from typing import Any
 
+import orjson
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.events import EventStore
 from core.settings import Settings
-from ingest.load import load_records
+from ingest.batch import REJECT_SCHEMA, Batch
+from ingest.formats import FORMATS
+from ingest.formats.base import Selects
+from ingest.load import load_batch, load_records
 from tests.ingest.logs import make_check, make_turn
 from tests.soak import repeats
 
@@ -38,6 +43,41 @@ def tell(request: str, hours: float, *, by: str | None = None, **facts: Any) -> 
     """A check by the filter `by`, else the model log's record, of a request."""
     when = {"ts": (START + timedelta(hours=hours)).isoformat() + "Z", "request_id": request}
     return make_check(0, **when, filter_name=by, **facts) if by else make_turn(0, **when, **facts)
+
+
+class BothLogs:
+    """Records of the model log and of the filter log in one batch, as formats hold them that yield turns and checks."""
+
+    key = "both_logs"
+    title = description = ""
+    yields = ("turns", "checks")
+    structure = {**FORMATS["model_log"].structure, **FORMATS["filter_log"].structure}
+    rules = ()
+
+    def sniff(self, record: Any) -> float:
+        return 0.0
+
+    def selects(self, settings: Settings) -> Selects:
+        def of(log: str, condition: str) -> Any:
+            return FORMATS[log].selects(settings), (
+                f"WITH accepted AS (SELECT * FROM temp.accepted WHERE r.filter_name {condition})"
+            )
+
+        (turns, logged), (checks, checked) = of("model_log", "IS NULL"), of("filter_log", "IS NOT NULL")
+        return Selects(turns=f"{logged} {turns.turns}", checks=f"{checked} {checks.checks}")
+
+
+def load_together(events: EventStore, *records: dict[str, Any]) -> None:
+    """Loads records of both logs as one batch, in the order in which `load` has them."""
+    ordered = sorted(records, key=lambda record: "filter_name" in record)
+    lines = pa.table(
+        {
+            "line_no": pa.array(range(1, len(ordered) + 1), pa.int64()),
+            "line": pa.array([orjson.dumps(record).decode() for record in ordered], pa.large_string()),
+        }
+    )
+    batch = Batch(lines, REJECT_SCHEMA.empty_table(), "test")
+    events.write(lambda connection: load_batch(connection, BothLogs(), batch, settings=Settings()))
 
 
 def turns_of(events: EventStore, request: str) -> list[tuple[Any, ...]]:
@@ -172,3 +212,45 @@ def test_times_however_close_or_far__the_rollup_counts_the_rows(events: EventSto
         assert_counted(events)
     filters = {by for batch in batches for _, by in batch if by}
     assert set().union(*(names for *_, names in turns_of(events, f"{example}"))) == filters
+
+
+DECIDED = {
+    "guard": {"triggered": True, "decision": "block", "enforced": True},
+    "judge": {"triggered": True, "decision": "escalate", "enforced": True},
+}
+
+
+@on_one_store
+@given(st.lists(st.lists(RECORDS, min_size=1, max_size=6), min_size=1, max_size=4))
+def test_logs_in_one_batch__the_turns_are_those_of_a_model_log_and_a_filter_log_after_it(
+    events: EventStore, batches: Any
+) -> None:
+    rows = []
+    for load_logs, example in ((load, next(NAMES)), (load_together, next(NAMES))):
+        for batch in batches:
+            load_logs(
+                events,
+                *[
+                    tell(f"{example}-{name}", day * 20 + hour, by=by, **facts, **DECIDED.get(by, {}))
+                    for name, (day, hour), by, facts in batch
+                ],
+            )
+            assert_counted(events)
+        found = events.read(
+            "SELECT * EXCLUDE (request_id, ingest_id) FROM turns WHERE starts_with(request_id, ?) ORDER BY ALL",
+            [f"{example}-"],
+        )
+        rows.append(found.rows())
+    assert rows[0] == rows[1]
+
+
+def test_a_turn_and_its_check_in_one_batch__the_turn_is_stored_once(events: EventStore) -> None:
+    check = tell("a", 1, by="guard", user_id="u", outcome="refusal", triggered=True, decision="block", enforced=True)
+    load_together(events, tell("a", 0, prompt="question", outcome=None), check, tell("b", 0), tell("c", 3, by="guard"))
+    columns = "request_id, is_logged, prompt, user_id, outcome, filters, is_stopped, source"
+    rows = events.read(f"SELECT {columns} FROM turns ORDER BY request_id").rows()
+    assert rows[0] == ("a", True, "question", "u", "refusal", '["guard"]', True, "test")
+    assert [row[:2] for row in rows[1:]] == [("b", True), ("c", False)]
+    # Not counted, taken out and counted anew.
+    assert events.read("SELECT min(turns)::INT FROM turn_rollup").item() == 1
+    assert_counted(events)
