@@ -1,6 +1,6 @@
 """Every example of the format reference: detected whatever its name, never ambiguous, read whole, with known counts.
 
-Where the counts come from: twelve formats repeat those of their own tests; for the thirteen of gateways, traces, rule engines and data
+Where the counts come from: twelve formats were counted by hand when they were written; for the thirteen of gateways, traces, rule engines and data
 sets the stored rows were read against the records; the last six were counted from the records alone, before the stored rows were looked at:
 anthropic_messages, two answers, of which one has stop_reason refusal (a hit: passes are not logged); granite_guardian, No, Yes, yes, no;
 openai_batch_output, an answer, one with finish_reason content_filter (an outcome, not a check), a moderation with flagged true, and a

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -10,13 +9,10 @@ import pytest
 
 from core.events import EventStore
 from core.settings import Settings
-from ingest.files import ingest_paths
 from ingest.formats import FORMATS
 from ingest.load import load_records
 
 NAME = "anthropic_messages"
-SAMPLE = Path(__file__).parents[2] / "sample_logs" / f"{NAME}.jsonl"
-EXAMPLE = Path(__file__).parents[3] / "shared" / "format_examples" / f"{NAME}.jsonl"
 TIME = {"timestamp": "2026-03-02T09:20:00Z"}
 
 
@@ -24,27 +20,6 @@ def make_message(**changes: Any) -> dict[str, Any]:
     content = [{"type": "text", "text": "Hello."}]
     body = {"id": "msg-1", "type": "message", "role": "assistant", "model": "m-1", "content": content}
     return {**body, "stop_reason": "end_turn", **changes}
-
-
-@pytest.mark.parametrize(
-    ("path", "read", "turns", "checks", "triggered", "errors"),
-    [
-        pytest.param(
-            EXAMPLE,
-            *(2, 2, 1, 1, 0),
-            marks=pytest.mark.skipif(not EXAMPLE.exists(), reason="the shared examples are not beside this checkout"),
-            id="example",
-        ),
-        pytest.param(SAMPLE, 6, 6, 2, 2, 0, id="sample"),
-    ],
-)
-def test_counts_by_hand(
-    path: Path, read: int, turns: int, checks: int, triggered: int, errors: int, events: EventStore, settings: Settings
-) -> None:
-    summary = ingest_paths(events, [path], settings=settings)
-    assert (summary.read, summary.turns, summary.checks, summary.rejected) == (read, turns, checks, 0)
-    counts = "SELECT count(*) FILTER (triggered), count(*) FILTER (status = 'error') FROM checks"
-    assert events.read(counts).row(0) == (triggered, errors)
 
 
 @pytest.mark.parametrize(

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import orjson
-import pytest
 
 from core.events import EventStore
 from core.settings import Settings
-from ingest.files import ingest_paths
 from ingest.load import load_records
 
 KEY = "azure_content_safety"
-SAMPLE = Path(__file__).parents[2] / "sample_logs" / f"{KEY}.jsonl"
-EXAMPLE = Path(__file__).parents[3] / "shared" / "format_examples" / f"{KEY}.jsonl"
-MISSING = "the shared format examples are not beside this checkout"
 CHECKS = "SELECT split_part(filter_name, '/', 2) AS f, triggered, decision, status FROM checks ORDER BY 1"
 
 
@@ -27,25 +21,6 @@ def make_record(response: dict[str, Any], **request: Any) -> dict[str, Any]:
 def make_analysis(**severities: int) -> dict[str, Any]:
     listed = [{"category": name, "severity": severity} for name, severity in severities.items()]
     return {"blocklistsMatch": [], "categoriesAnalysis": listed}
-
-
-@pytest.mark.parametrize(
-    ("path", "read", "checks", "triggered", "errors"),
-    [
-        pytest.param(EXAMPLE, 3, 10, 1, 0, marks=pytest.mark.skipif(not EXAMPLE.exists(), reason=MISSING)),
-        (SAMPLE, 8, 25, 2, 2),
-    ],
-    ids=["example", "sample"],
-)
-def test_counts_by_hand(
-    path: Path, read: int, checks: int, triggered: int, errors: int, events: EventStore, settings: Settings
-) -> None:
-    summary = ingest_paths(events, [path], settings=settings)
-    assert (summary.read, summary.turns, summary.checks, summary.rejected) == (read, 0, checks, 0)
-    counts = "SELECT count(*) FILTER (triggered), count(*) FILTER (status = 'error') FROM checks"
-    assert events.read(counts).row(0) == (triggered, errors)
-    assert events.read("SELECT count(*) FROM turns").item() == read
-    assert ingest_paths(events, [path], settings=settings).checks == 0
 
 
 def test_severity__undecided_until_a_threshold_is_set(events: EventStore, settings: Settings) -> None:

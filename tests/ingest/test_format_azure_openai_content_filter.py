@@ -11,14 +11,11 @@ import pytest
 from core.events import EventStore
 from core.settings import Settings
 from ingest.detect import score_formats
-from ingest.files import ingest_paths
 from ingest.formats import FORMATS
 from ingest.load import load_records
 
 KEY = "azure_openai_content_filter"
-SAMPLE = Path(__file__).parents[2] / "sample_logs" / f"{KEY}.jsonl"
 EXAMPLES = Path(__file__).parents[3] / "shared" / "format_examples"
-EXAMPLE = EXAMPLES / f"{KEY}.jsonl"
 MISSING = "the shared format examples are not beside this checkout"
 SAFE = {"filtered": False, "severity": "safe"}
 CHECKS = "SELECT filter_name, triggered, decision, enforced, mode, status FROM checks ORDER BY filter_name"
@@ -54,26 +51,6 @@ def test_shared_example__fits_one_format_at_most(path: Path) -> None:
     assert scores[ranked[1]] < 0.3
     if path.stem in FORMATS:
         assert (ranked[0], scores[ranked[0]] > 0.7) == (path.stem, True)
-
-
-@pytest.mark.parametrize(
-    ("path", "read", "turns", "checks", "triggered", "errors"),
-    [
-        pytest.param(EXAMPLE, 4, 4, 12, 3, 1, marks=pytest.mark.skipif(not EXAMPLE.exists(), reason=MISSING)),
-        (SAMPLE, 10, 9, 21, 5, 1),
-    ],
-    ids=["example", "sample"],
-)
-def test_counts_by_hand(
-    path: Path, read: int, turns: int, checks: int, triggered: int, errors: int, events: EventStore, settings: Settings
-) -> None:
-    summary = ingest_paths(events, [path], settings=settings)
-    assert (summary.read, summary.turns, summary.checks, summary.rejected) == (read, turns, checks, 0)
-    counts = "SELECT count(*) FILTER (triggered), count(*) FILTER (status = 'error') FROM checks"
-    assert events.read(counts).row(0) == (triggered, errors)
-    assert ingest_paths(events, [path], settings=settings).checks == 0
-    unmapped = "SELECT count(*) FROM check_scores WHERE starts_with(category, 'unmapped:')"
-    assert events.read(unmapped).item() == 0
 
 
 @pytest.mark.parametrize("inner", ["innererror", "inner_error"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -10,13 +9,9 @@ import pytest
 
 from core.events import EventStore
 from core.settings import Settings
-from ingest.files import ingest_paths
 from ingest.load import load_records
 
 KEY = "bedrock_guardrails"
-SAMPLE = Path(__file__).parents[2] / "sample_logs" / f"{KEY}.jsonl"
-EXAMPLE = Path(__file__).parents[3] / "shared" / "format_examples" / f"{KEY}.jsonl"
-MISSING = "the shared format examples are not beside this checkout"
 CHECKS = "SELECT stage, triggered, decision, enforced, mode, outcome FROM checks JOIN turns USING (request_id) ORDER BY stage"
 BLOCKED = {
     "contentPolicy": {"filters": [{"type": "HATE", "confidence": "HIGH", "filterStrength": "LOW", "action": "BLOCKED"}]}
@@ -31,24 +26,6 @@ def make_answer(**response: Any) -> dict[str, Any]:
 def make_filter(action: str, *, detected: bool) -> dict[str, Any]:
     found = {"type": "INSULTS", "confidence": "LOW", "filterStrength": "HIGH", "action": action, "detected": detected}
     return {"contentPolicy": {"filters": [found]}}
-
-
-@pytest.mark.parametrize(
-    ("path", "read", "turns", "checks", "triggered", "errors"),
-    [
-        pytest.param(EXAMPLE, 5, 1, 6, 3, 0, marks=pytest.mark.skipif(not EXAMPLE.exists(), reason=MISSING)),
-        (SAMPLE, 10, 1, 11, 5, 1),
-    ],
-    ids=["example", "sample"],
-)
-def test_counts_by_hand(
-    path: Path, read: int, turns: int, checks: int, triggered: int, errors: int, events: EventStore, settings: Settings
-) -> None:
-    summary = ingest_paths(events, [path], settings=settings)
-    assert (summary.read, summary.turns, summary.checks, summary.rejected) == (read, turns, checks, 0)
-    counts = "SELECT count(*) FILTER (triggered), count(*) FILTER (status = 'error') FROM checks"
-    assert events.read(counts).row(0) == (triggered, errors)
-    assert ingest_paths(events, [path], settings=settings).checks == 0
 
 
 @pytest.mark.parametrize(

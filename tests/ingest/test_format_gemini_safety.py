@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -10,13 +9,9 @@ import pytest
 
 from core.events import EventStore
 from core.settings import Settings
-from ingest.files import ingest_paths
 from ingest.load import load_records
 
 KEY = "gemini_safety"
-SAMPLE = Path(__file__).parents[2] / "sample_logs" / f"{KEY}.jsonl"
-EXAMPLE = Path(__file__).parents[3] / "shared" / "format_examples" / f"{KEY}.jsonl"
-MISSING = "the shared format examples are not beside this checkout"
 CHECKS = "SELECT stage, triggered, decision, enforced, status FROM checks"
 HARASSMENT = "HARM_CATEGORY_HARASSMENT"
 
@@ -29,24 +24,6 @@ def make_answer(backend: str | None = None, **response: Any) -> dict[str, Any]:
 def make_candidate(finish: Any = "STOP", **rating: Any) -> dict[str, Any]:
     listed = {"safetyRatings": [{"category": HARASSMENT, **rating}]} if rating else {}
     return {"finishReason": finish, "index": 0, "content": {"parts": [{"text": "an answer"}]}, **listed}
-
-
-@pytest.mark.parametrize(
-    ("path", "read", "checks", "triggered", "errors"),
-    [
-        pytest.param(EXAMPLE, 3, 3, 2, 0, marks=pytest.mark.skipif(not EXAMPLE.exists(), reason=MISSING)),
-        (SAMPLE, 8, 8, 2, 1),
-    ],
-    ids=["example", "sample"],
-)
-def test_counts_by_hand(
-    path: Path, read: int, checks: int, triggered: int, errors: int, events: EventStore, settings: Settings
-) -> None:
-    summary = ingest_paths(events, [path], settings=settings)
-    assert (summary.read, summary.turns, summary.checks, summary.rejected) == (read, read, checks, 0)
-    counts = "SELECT count(*) FILTER (triggered), count(*) FILTER (status = 'error') FROM checks"
-    assert events.read(counts).row(0) == (triggered, errors)
-    assert ingest_paths(events, [path], settings=settings).checks == 0
 
 
 @pytest.mark.parametrize(

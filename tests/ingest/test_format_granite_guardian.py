@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -10,13 +9,10 @@ import pytest
 
 from core.events import EventStore
 from core.settings import Settings
-from ingest.files import ingest_paths
 from ingest.formats import FORMATS
 from ingest.load import load_records
 
 NAME = "granite_guardian"
-SAMPLE = Path(__file__).parents[2] / "sample_logs" / f"{NAME}.jsonl"
-EXAMPLE = Path(__file__).parents[3] / "shared" / "format_examples" / f"{NAME}.jsonl"
 QUESTION = {"role": "user", "content": "Which shop is best?"}
 ANSWER = {"role": "assistant", "content": "Ours."}
 
@@ -24,28 +20,6 @@ ANSWER = {"role": "assistant", "content": "Ours."}
 def make_record(output: str | None, config: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
     record = {"timestamp": "2026-05-10T10:00:00Z", "model": "granite-guardian-3.3-8b", "messages": [QUESTION]}
     return {**record, "guardian_config": config or {"risk_name": "harm"}, "output": output, **changes}
-
-
-@pytest.mark.parametrize(
-    ("path", "read", "checks", "triggered", "errors"),
-    [
-        pytest.param(
-            EXAMPLE,
-            *(4, 4, 2, 0),
-            marks=pytest.mark.skipif(not EXAMPLE.exists(), reason="the shared examples are not beside this checkout"),
-            id="example",
-        ),
-        pytest.param(SAMPLE, 8, 8, 4, 2, id="sample"),
-    ],
-)
-def test_counts_by_hand(
-    path: Path, read: int, checks: int, triggered: int, errors: int, events: EventStore, settings: Settings
-) -> None:
-    summary = ingest_paths(events, [path], settings=settings)
-    assert (summary.read, summary.turns, summary.checks, summary.rejected) == (read, 0, checks, 0)
-    counts = "SELECT count(*) FILTER (triggered), count(*) FILTER (status = 'error') FROM checks"
-    assert events.read(counts).row(0) == (triggered, errors)
-    assert events.read("SELECT count(*) FROM checks WHERE status <> 'ok' AND triggered IS NOT NULL").item() == 0
 
 
 @pytest.mark.parametrize(

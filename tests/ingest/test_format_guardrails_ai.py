@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -10,13 +9,9 @@ import pytest
 
 from core.events import EventStore
 from core.settings import Settings
-from ingest.files import ingest_paths
 from ingest.load import load_records
 
 KEY = "guardrails_ai"
-SAMPLE = Path(__file__).parents[2] / "sample_logs" / f"{KEY}.jsonl"
-EXAMPLE = Path(__file__).parents[3] / "shared" / "format_examples" / f"{KEY}.jsonl"
-MISSING = "the shared format examples are not beside this checkout"
 CHECKS = "SELECT triggered, decision, enforced, status FROM checks"
 FAILED = {"validatorName": "ToxicLanguage", "validatorStatus": "fail", "failureReason": "toxic"}
 
@@ -45,32 +40,6 @@ def make_log(outcome: str | None, after: str = "hi", **more: Any) -> dict[str, A
         "endTime": "2026-03-02T09:30:00.048000",
         **more,
     }
-
-
-@pytest.mark.parametrize(
-    ("path", "read", "rejected", "checks", "triggered", "errors"),
-    [
-        # The example's two outcomes lie outside an envelope: they take the file's time.
-        pytest.param(EXAMPLE, 4, 0, 4, 2, 0, marks=pytest.mark.skipif(not EXAMPLE.exists(), reason=MISSING)),
-        (SAMPLE, 7, 0, 7, 3, 1),
-    ],
-    ids=["example", "sample"],
-)
-def test_counts_by_hand(
-    path: Path,
-    read: int,
-    rejected: int,
-    checks: int,
-    triggered: int,
-    errors: int,
-    events: EventStore,
-    settings: Settings,
-) -> None:
-    summary = ingest_paths(events, [path], settings=settings)
-    assert (summary.read, summary.turns, summary.checks, summary.rejected) == (read, 0, checks, rejected)
-    counts = "SELECT count(*) FILTER (triggered), count(*) FILTER (status = 'error') FROM checks"
-    assert events.read(counts).row(0) == (triggered, errors)
-    assert ingest_paths(events, [path], settings=settings).checks == 0
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -10,13 +9,9 @@ import pytest
 
 from core.events import EventStore
 from core.settings import Settings
-from ingest.files import ingest_paths
 from ingest.load import load_records
 
 KEY = "llm_guard"
-SAMPLE = Path(__file__).parents[2] / "sample_logs" / f"{KEY}.jsonl"
-EXAMPLE = Path(__file__).parents[3] / "shared" / "format_examples" / f"{KEY}.jsonl"
-MISSING = "the shared format examples are not beside this checkout"
 CHECKS = "SELECT filter_name, triggered, status FROM checks ORDER BY 1"
 
 
@@ -28,24 +23,6 @@ def make_answer(is_valid: bool, sanitized: str = "hi", **scanners: float) -> dic
         "request": {"prompt": "hi"},
         "response": response,
     }
-
-
-@pytest.mark.parametrize(
-    ("path", "read", "checks", "triggered", "errors"),
-    [
-        pytest.param(EXAMPLE, 4, 8, 2, 0, marks=pytest.mark.skipif(not EXAMPLE.exists(), reason=MISSING)),
-        (SAMPLE, 7, 12, 4, 1),
-    ],
-    ids=["example", "sample"],
-)
-def test_counts_by_hand(
-    path: Path, read: int, checks: int, triggered: int, errors: int, events: EventStore, settings: Settings
-) -> None:
-    summary = ingest_paths(events, [path], settings=settings)
-    assert (summary.read, summary.turns, summary.checks, summary.rejected) == (read, 0, checks, 0)
-    counts = "SELECT count(*) FILTER (triggered), count(*) FILTER (status = 'error') FROM checks"
-    assert events.read(counts).row(0) == (triggered, errors)
-    assert ingest_paths(events, [path], settings=settings).checks == 0
 
 
 def test_api__a_positive_margin_fires(events: EventStore, settings: Settings) -> None:

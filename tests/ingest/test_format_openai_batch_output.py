@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -10,13 +9,10 @@ import pytest
 
 from core.events import EventStore
 from core.settings import Settings
-from ingest.files import ingest_paths
 from ingest.formats import FORMATS
 from ingest.load import load_records
 
 NAME = "openai_batch_output"
-SAMPLE = Path(__file__).parents[2] / "sample_logs" / f"{NAME}.jsonl"
-EXAMPLE = Path(__file__).parents[3] / "shared" / "format_examples" / f"{NAME}.jsonl"
 MODERATION = {"id": "modr-1", "model": "omni", "results": [{"flagged": True, "category_scores": {"hate": 0.9}}]}
 
 
@@ -28,28 +24,6 @@ def make_line(custom_id: str = "t-1", body: dict[str, Any] | None = None, **chan
 def make_answer(finish: str = "stop", **changes: Any) -> dict[str, Any]:
     choice = {"index": 0, "message": {"content": "Hello."}, "finish_reason": finish}
     return {"id": "c", "object": "chat.completion", "created": 1772442845, "model": "m", "choices": [choice], **changes}
-
-
-@pytest.mark.parametrize(
-    ("path", "read", "turns", "checks", "triggered", "errors"),
-    [
-        pytest.param(
-            EXAMPLE,
-            *(4, 3, 1, 1, 0),
-            marks=pytest.mark.skipif(not EXAMPLE.exists(), reason="the shared examples are not beside this checkout"),
-            id="example",
-        ),
-        pytest.param(SAMPLE, 6, 5, 1, 1, 0, id="sample"),
-    ],
-)
-def test_counts_by_hand(
-    path: Path, read: int, turns: int, checks: int, triggered: int, errors: int, events: EventStore, settings: Settings
-) -> None:
-    summary = ingest_paths(events, [path], settings=settings)
-    assert (summary.read, summary.turns, summary.checks, summary.rejected) == (read, turns, checks, 0)
-    counts = "SELECT count(*) FILTER (triggered), count(*) FILTER (status = 'error') FROM checks"
-    assert events.read(counts).row(0) == (triggered, errors)
-    assert events.read("SELECT count(*) FROM turns WHERE outcome = 'error'").item() == 1
 
 
 @pytest.mark.parametrize(

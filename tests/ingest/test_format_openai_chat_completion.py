@@ -11,12 +11,10 @@ import pytest
 from core.events import EventStore
 from core.settings import Settings
 from ingest.detect import score_formats
-from ingest.files import ingest_paths
 from ingest.formats import FORMATS
 from ingest.load import load_records
 
 NAME = "openai_chat_completion"
-SAMPLE = Path(__file__).parents[2] / "sample_logs" / f"{NAME}.jsonl"
 EXAMPLES = Path(__file__).parents[3] / "shared" / "format_examples"
 # The neutral filter log's example carries another name than its format.
 EXAMPLE_OF = {"flat_filter_log": "filter_log"}
@@ -39,24 +37,6 @@ def make_completion(**changes: Any) -> dict[str, Any]:
 def make_chunk(text: str | None, finish: str | None = None, *, index: int = 0, stream: str = "c-9") -> dict[str, Any]:
     choice = {"index": index, "delta": {"content": text}, "finish_reason": finish}
     return make_completion(id=stream, object="chat.completion.chunk", choices=[choice])
-
-
-@pytest.mark.parametrize(
-    ("path", "read", "turns", "checks", "triggered", "errors"),
-    [
-        pytest.param(EXAMPLES / f"{NAME}.jsonl", 5, 5, 4, 1, 1, marks=with_examples, id="example"),
-        pytest.param(SAMPLE, 9, 9, 3, 1, 1, id="sample"),
-    ],
-)
-def test_counts_by_hand(
-    path: Path, read: int, turns: int, checks: int, triggered: int, errors: int, events: EventStore, settings: Settings
-) -> None:
-    summary = ingest_paths(events, [path], settings=settings)
-    assert (summary.read, summary.turns, summary.checks, summary.rejected) == (read, turns, checks, 0)
-    counts = "SELECT count(*) FILTER (triggered), count(*) FILTER (status = 'error') FROM checks"
-    assert events.read(counts).row(0) == (triggered, errors)
-    assert events.read("SELECT count(*) FROM checks WHERE status <> 'ok' AND triggered IS NOT NULL").item() == 0
-    assert ingest_paths(events, [path], settings=settings).checks == 0
 
 
 @with_examples

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -10,13 +9,10 @@ import pytest
 
 from core.events import EventStore
 from core.settings import Settings
-from ingest.files import ingest_paths
 from ingest.formats import FORMATS
 from ingest.load import load_records
 
 NAME = "prompt_guard"
-SAMPLE = Path(__file__).parents[2] / "sample_logs" / f"{NAME}.jsonl"
-EXAMPLE = Path(__file__).parents[3] / "shared" / "format_examples" / f"{NAME}.jsonl"
 FIRST, SECOND = "meta-llama/Prompt-Guard-86M", "meta-llama/Llama-Prompt-Guard-2-22M"
 
 
@@ -27,28 +23,6 @@ def make_record(output: Any, **changes: Any) -> dict[str, Any]:
 
 def make_labels(**scores: float) -> list[dict[str, Any]]:
     return [{"label": label, "score": score} for label, score in scores.items()]
-
-
-@pytest.mark.parametrize(
-    ("path", "read", "checks", "triggered", "errors"),
-    [
-        pytest.param(
-            EXAMPLE,
-            *(3, 3, 2, 0),
-            marks=pytest.mark.skipif(not EXAMPLE.exists(), reason="the shared examples are not beside this checkout"),
-            id="example",
-        ),
-        pytest.param(SAMPLE, 7, 7, 3, 1, id="sample"),
-    ],
-)
-def test_counts_by_hand(
-    path: Path, read: int, checks: int, triggered: int, errors: int, events: EventStore, settings: Settings
-) -> None:
-    summary = ingest_paths(events, [path], settings=settings)
-    assert (summary.read, summary.turns, summary.checks, summary.rejected) == (read, 0, checks, 0)
-    counts = "SELECT count(*) FILTER (triggered), count(*) FILTER (status = 'error') FROM checks"
-    assert events.read(counts).row(0) == (triggered, errors)
-    assert events.read("SELECT count(*) FROM checks WHERE status <> 'ok' AND triggered IS NOT NULL").item() == 0
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -10,51 +9,15 @@ import pytest
 
 from core.events import EventStore
 from core.settings import Settings
-from ingest.files import ingest_paths
 from ingest.formats import FORMATS
 from ingest.load import load_records
 
 NAME = "shieldgemma"
-SAMPLE = Path(__file__).parents[2] / "sample_logs" / f"{NAME}.jsonl"
-EXAMPLE = Path(__file__).parents[3] / "shared" / "format_examples" / f"{NAME}.jsonl"
 
 
 def make_record(output: str | None, **changes: Any) -> dict[str, Any]:
     record = {"timestamp": "2025-02-01T09:00:00Z", "model": "google/shieldgemma-2b", "mode": "prompt"}
     return {**record, "policy": "No Harassment", "input": {"user": "Hi"}, "output": output, **changes}
-
-
-@pytest.mark.parametrize(
-    ("path", "read", "checks", "triggered", "errors", "undecided"),
-    [
-        pytest.param(
-            EXAMPLE,
-            *(3, 3, 1, 0, 1),
-            marks=pytest.mark.skipif(not EXAMPLE.exists(), reason="the shared examples are not beside this checkout"),
-            id="example",
-        ),
-        pytest.param(SAMPLE, 8, 8, 3, 2, 1, id="sample"),
-    ],
-)
-def test_counts_by_hand(
-    path: Path,
-    read: int,
-    checks: int,
-    triggered: int,
-    errors: int,
-    undecided: int,
-    events: EventStore,
-    settings: Settings,
-) -> None:
-    summary = ingest_paths(events, [path], settings=settings)
-    assert (summary.read, summary.turns, summary.checks, summary.rejected) == (read, 0, checks, 0)
-    states = "count(*) FILTER (status = 'error'), count(*) FILTER (status = 'undecided')"
-    assert events.read(f"SELECT count(*) FILTER (triggered), {states} FROM checks").row(0) == (
-        triggered,
-        errors,
-        undecided,
-    )
-    assert events.read("SELECT count(*) FROM checks WHERE status <> 'ok' AND triggered IS NOT NULL").item() == 0
 
 
 @pytest.mark.parametrize(

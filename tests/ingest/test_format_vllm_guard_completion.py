@@ -17,8 +17,6 @@ from ingest.formats import FORMATS
 from ingest.load import load_records
 
 NAME = "vllm_guard_completion"
-SAMPLE = Path(__file__).parents[2] / "sample_logs" / f"{NAME}.jsonl"
-EXAMPLE = Path(__file__).parents[3] / "shared" / "format_examples" / f"{NAME}.jsonl"
 
 
 def make_completion(said: str | None, logprobs: Any = None, **changes: Any) -> dict[str, Any]:
@@ -29,28 +27,6 @@ def make_completion(said: str | None, logprobs: Any = None, **changes: Any) -> d
 
 def make_token(text: str, logprob: float, **rivals: float) -> dict[str, Any]:
     return {"token": text, "logprob": logprob, "top_logprobs": [{"token": t, "logprob": p} for t, p in rivals.items()]}
-
-
-@pytest.mark.parametrize(
-    ("path", "read", "checks", "triggered", "errors"),
-    [
-        pytest.param(
-            EXAMPLE,
-            *(2, 2, 1, 0),
-            marks=pytest.mark.skipif(not EXAMPLE.exists(), reason="the shared examples are not beside this checkout"),
-            id="example",
-        ),
-        pytest.param(SAMPLE, 7, 7, 3, 2, id="sample"),
-    ],
-)
-def test_counts_by_hand(
-    path: Path, read: int, checks: int, triggered: int, errors: int, events: EventStore, settings: Settings
-) -> None:
-    summary = ingest_paths(events, [path], settings=settings)
-    assert (summary.read, summary.turns, summary.checks, summary.rejected) == (read, 0, checks, 0)
-    counts = "SELECT count(*) FILTER (triggered), count(*) FILTER (status = 'error') FROM checks"
-    assert events.read(counts).row(0) == (triggered, errors)
-    assert events.read("SELECT count(*) FROM checks WHERE status <> 'ok' AND triggered IS NOT NULL").item() == 0
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,8 @@ def test_each_file_yields_what_the_readme_counts(events: EventStore, tmp_path: P
         **checks,
     }
     assert {count: int(row[count]) for count in COUNTS} == stored
+    wrong = "SELECT count(*) FROM checks WHERE (status IN ('ok', 'hit')) <> (triggered IS NOT NULL)"
+    assert events.read(wrong).item() == 0
     # AutoMod logs an event per action: the alert beside a block is no second trigger.
     assert (summary.rejected, summary.duplicates) == (0, 1 if name == "automod_action.jsonl" else 0)
 
