@@ -20,6 +20,7 @@ import duckdb
 import ibis
 import polars as pl
 from ibis.backends.duckdb import Backend
+from ibis.expr import operations as ops
 
 from core.errors import StoreBusyError, StoreFullError, UnfitValueError
 from core.sql import to_sql
@@ -51,6 +52,11 @@ class StoreBackend(Backend):  # type: ignore[misc]  # Ibis has no types
         if any(value is not None for value in options.values()):
             return str(super().compile(expr, **options))
         return to_sql(expr.op())
+
+    def _run_pre_execute_hooks(self, expr: ibis.Expr) -> None:
+        """Registers frames that the expression holds; nothing else that Ibis looks for occurs in ours."""
+        if expr.op().find(ops.InMemoryTable):
+            super()._run_pre_execute_hooks(expr)
 
 
 class EventStore:

@@ -4,9 +4,8 @@ would cost every figure from reviews a walk through its whole window.
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
-
 from core.events import DERIVED, Connection, EventStore
+from ingest.marks import Marks, read_marks
 
 JUDGED = {
     "checks": "ts, request_id, filter_name, filter_version, layer, stage, mode, rule_id, category, model, score, score_kind, "
@@ -16,28 +15,7 @@ JUDGED = {
 """Columns of the two tables; texts stay where retention finds them."""
 # Logs of one turn lie within a day of each other (`ingest.turns.JOIN_WINDOW`), also after a model log's time took the place of a check's.
 _MARGIN = "INTERVAL 2 DAY"
-
-
-@dataclass(frozen=True, slots=True)
-class _Marks:
-    """What the tables were made of: the data version, and how many rows there were."""
-
-    version: int
-    labels: int
-    checks: int
-    turns: int
-
-    def continues(self, other: _Marks) -> bool:
-        """Whether nothing but new rows came since `other`."""
-        pairs = zip(astuple(self), astuple(other), strict=True)
-        return self.version > other.version and all(now >= then for now, then in pairs)
-
-
 _LISTED = "request_id IN (SELECT unnest(?::VARCHAR[]))"
-_MARKS = (
-    "SELECT (SELECT coalesce(max(ingest_id), 0) FROM ingests), (SELECT count(*) FROM labels), (SELECT count(*) FROM checks), "
-    "(SELECT count(*) FROM turns)"
-)
 
 
 def refresh_judged(events: EventStore) -> None:
@@ -45,8 +23,8 @@ def refresh_judged(events: EventStore) -> None:
     events.derive("judged", _refresh)
 
 
-def _refresh(connection: Connection, last: _Marks | None) -> _Marks:
-    marks = _Marks(*connection.execute(_MARKS).fetchall()[0])
+def _refresh(connection: Connection, last: Marks | None) -> Marks:
+    marks = read_marks(connection)
     if last is None or (marks != last and not marks.continues(last)):
         for name, columns in JUDGED.items():
             connection.execute(

@@ -7,9 +7,12 @@ from datetime import timedelta
 
 import polars as pl
 from ibis.backends import BaseBackend
+from ibis.expr.types import Table
 
+from core.events import DERIVED, StoreBackend
+from ingest.policies import KEYS, refresh_policies
 from metrics.additive import check_counts, total
-from metrics.events import checks, fetch, turns
+from metrics.events import checks, fetch, matching, turns, within
 from metrics.query import CHECK_DIMENSIONS, TURN_DIMENSIONS, Query
 from metrics.silence import chance_of_none
 
@@ -102,11 +105,20 @@ def _find_rules(backend: BaseBackend, query: Query) -> pl.DataFrame:
 
 def _find_policies(backend: BaseBackend, query: Query) -> pl.DataFrame:
     keys = [*_without(query, "filter_name"), "filter_name", "policy_id", "policy_version"]
-    table = checks(backend, replace(query, since=None))
-    table = table.filter(table.policy_version.notnull())
+    table = _policies(backend, replace(query, since=None))
     rows = fetch(backend, table.group_by(keys).agg(at=table.ts.min()))
     named = rows.with_columns(_minute("at"), name=pl.col("policy_id").fill_null("policy"))
     return _order_versions(named, query, version="policy_version", new=None)
+
+
+def _policies(backend: BaseBackend, query: Query) -> Table:
+    """Checks that name a policy's version; of each kind that the question tells apart only the first, where those are at hand."""
+    if isinstance(backend, StoreBackend) and query.columns() <= set(KEYS):
+        refresh_policies(backend.store)
+        seen = backend.table("policies", database=(DERIVED, "main"))
+        return matching(within(seen, "ts", None, query.until), query)
+    table = checks(backend, query)
+    return table.filter(table.policy_version.notnull())
 
 
 def _find_models(backend: BaseBackend, query: Query) -> pl.DataFrame:

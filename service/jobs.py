@@ -20,6 +20,8 @@ from incidents.response.recurrence import reopen_recurring
 from incidents.response.reminders import remind_of_reports
 from incidents.reviews import mirror_votes
 from ingest.inbox import Inbox
+from ingest.judged import refresh_judged
+from ingest.policies import refresh_policies
 from ingest.rollups import compact_rollups
 from ingest.schema import get_data_version, has_demo_data
 from service.home import Home
@@ -87,6 +89,7 @@ def build_jobs(home: Home) -> list[Job]:
         Job("incidents", 5.0, reopen),
         Job("escalation", 5.0, escalate),
         Job("notifications", 2.0, notify),
+        Job("at hand", 15.0, lambda: refresh_at_hand(home.events)),
         Job("audit", 300.0, note),
         Job("retention", settings.retention.interval_s, retain),
         Job("housekeeping", 600.0, lambda: keep_house(home)),
@@ -115,6 +118,13 @@ def find_moment(events: EventStore, *, at: datetime) -> datetime:
         return at
     last: datetime | None = events.read("SELECT max(minute) AS last FROM check_rollup").item()
     return at if last is None else min(at, last + timedelta(minutes=1) + GRACE)
+
+
+def refresh_at_hand(events: EventStore) -> str:
+    """Brings up to date what is kept in memory, so that nobody who opens a page waits for the first reading."""
+    refresh_judged(events)
+    refresh_policies(events)
+    return ""
 
 
 def keep_house(home: Home) -> str:
