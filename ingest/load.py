@@ -106,7 +106,7 @@ def load_batch(connection: Connection, log_format: LogFormat, batch: Batch, *, s
     connection.execute("SET VARIABLE received_at = ?::TIMESTAMP", [batch.received_at])
     context = _Context(connection, ingest_id, batch.source)
     parse_lines(connection, log_format)
-    summary.rejections = _reject(context, log_format, batch.file)
+    summary.rejections = _reject(context, log_format, batch)
     summary.rejected = sum(summary.rejections.values())
 
     selects = prepare_selects(connection, log_format, settings)
@@ -196,12 +196,12 @@ def parse_lines(connection: Connection, log_format: LogFormat) -> None:
         f"'detail': {sql_text(rule.remedy)}}}"
         for rule in log_format.rules
     )
+    lists = _list_keys(connection, log_format)
     # Guarding every line costs a quarter of the parse; most batches hold nothing but JSON objects.
-    broken = connection.execute("SELECT count(*) FROM lines WHERE NOT json_valid(line)").fetchall()[0][0]
-    record = "CASE WHEN json_valid(line) AND json_type(line) = 'OBJECT' THEN line END" if broken else "line"
-    record = rewrite_record(log_format, record)
+    guarded = "CASE WHEN json_valid(line) AND json_type(line) = 'OBJECT' THEN line END"
+    record = rewrite_record(log_format, guarded if None in lists else "line")
     extra = "CAST(NULL AS VARCHAR)"
-    if _has_unknown_keys(connection, log_format, record):
+    if _has_unknown_keys(log_format, lists):
         extra = f"nullif({_unknown_part(log_format)}, '{{}}')"
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE parsed AS
@@ -222,15 +222,23 @@ def prepare_selects(connection: Connection, log_format: LogFormat, settings: Set
     return selects
 
 
-def _has_unknown_keys(connection: Connection, log_format: LogFormat, record: str) -> bool:
+def _list_keys(connection: Connection, log_format: LogFormat) -> list[list[str] | None]:
+    """The distinct lists of keys of the records; None stands for lines that are no JSON.
+
+    One log has few of them: one record stands for all that share its list.
+    """
+    record = rewrite_record(log_format, "line")
+    lists = connection.execute(
+        f"SELECT any_value(keys) FROM (SELECT TRY(json_keys({record})) AS keys FROM lines) GROUP BY hash(keys)"
+    ).fetchall()
+    return [keys for (keys,) in lists]
+
+
+def _has_unknown_keys(log_format: LogFormat, lists: Sequence[Sequence[str] | None]) -> bool:
     """Whether any record holds a key that the format does not read; nested objects are always looked through."""
     if any(isinstance(leaf, Mapping) for leaf in log_format.structure.values()):
         return True
-    # One log has few distinct lists of keys: one record stands for all that share its list.
-    lists = connection.execute(
-        f"SELECT any_value(keys) FROM (SELECT json_keys({record}) AS keys FROM lines) GROUP BY hash(keys)"
-    ).fetchall()
-    return any(not log_format.structure.keys() >= set(keys or ()) for (keys,) in lists)
+    return any(not log_format.structure.keys() >= set(keys or ()) for keys in lists)
 
 
 def _unknown_part(log_format: LogFormat) -> str:
@@ -248,12 +256,10 @@ def _unknown_part(log_format: LogFormat) -> str:
     return f"CAST({rest} AS VARCHAR)"
 
 
-def _reject(context: _Context, log_format: LogFormat, file: str | None) -> dict[str, int]:
+def _reject(context: _Context, log_format: LogFormat, batch: Batch) -> dict[str, int]:
     """Quarantines what was refused; returns counts by reason. A record refused before is not stored twice."""
-    refusals = context.connection.execute(
-        "SELECT (SELECT count(*) FROM parsed WHERE refusal IS NOT NULL) + (SELECT count(*) FROM unreadable)"
-    ).fetchall()[0][0]
-    if not refusals:
+    (refused,) = context.connection.execute("SELECT count(*) FROM parsed WHERE refusal IS NOT NULL").fetchall()[0]
+    if not refused and not batch.rejects.num_rows:
         return {}
     fields = {rule.field for rule in log_format.rules}
     value = " ".join(
@@ -283,7 +289,7 @@ def _reject(context: _Context, log_format: LogFormat, file: str | None) -> dict[
             "at": now(),
             "source": context.source,
             "format": log_format.key,
-            "file": file,
+            "file": batch.file,
             "ingest": context.ingest_id,
         },
     )
@@ -344,19 +350,25 @@ def _drop_known(connection: Connection, table: str, key: str) -> None:
 
     Only the batch's own span of time is searched: a copy has the time of its original.
     """
-    connection.execute(
+    start, stop, rows, distinct = connection.execute(
+        f"SELECT min(ts), max(ts), count(*), count(DISTINCT {key}) FROM new_{table}"
+    ).fetchall()[0]
+    known = connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE known AS
         SELECT old.{key} AS key FROM {table} old SEMI JOIN new_{table} n ON n.{key} = old.{key}
         WHERE old.ts BETWEEN ? AND ?""",
-        connection.execute(f"SELECT min(ts), max(ts) FROM new_{table}").fetchall()[0],
-    )
-    connection.execute(f"DELETE FROM new_{table} WHERE {key} IN (SELECT key FROM known)")
-    connection.execute(f"""
-        DELETE FROM new_{table} WHERE rowid IN (
-            SELECT rowid FROM new_{table}
-            WHERE {key} IN (SELECT {key} FROM new_{table} GROUP BY {key} HAVING count(*) > 1)
-            QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY line_no) > 1)""")
+        [start, stop],
+    ).fetchall()[0][0]
+    # Planning a statement costs as much as 500 rows do: those that would find nothing are left out.
+    if known:
+        connection.execute(f"DELETE FROM new_{table} WHERE {key} IN (SELECT key FROM known)")
+    if distinct < rows:
+        connection.execute(f"""
+            DELETE FROM new_{table} WHERE rowid IN (
+                SELECT rowid FROM new_{table}
+                WHERE {key} IN (SELECT {key} FROM new_{table} GROUP BY {key} HAVING count(*) > 1)
+                QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY line_no) > 1)""")
     connection.execute(f"INSERT INTO contributing SELECT DISTINCT line_no FROM new_{table}")
 
 

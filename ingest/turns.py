@@ -118,7 +118,7 @@ def _gather_checks(connection: Connection) -> str:
             "new_checks",
             "turns_of_checks",
             f"min(ts) AS ts, {first}, {rest}, false AS is_logged, "
-            f"CAST(to_json(coalesce(list_sort(list(DISTINCT filter_name) FILTER {_RAN}), [])) AS VARCHAR) AS filters, "
+            f"CAST(to_json(coalesce(list_sort(list_distinct(list(filter_name) FILTER {_RAN})), [])) AS VARCHAR) AS filters, "
             f"coalesce(bool_or({_STOPPED}), false) AS is_stopped, coalesce(bool_or({_ESCALATED}), false) AS is_escalated",
         )
     drop_withheld(connection, "turns_of_checks", TURNS.name, ())

@@ -88,13 +88,14 @@ class FilterLog:
 
     def selects(self, settings: Settings) -> Selects:
         """Checks; and one score row per entry of `scores`, or per category where a check names several."""
-        decision = "lower(nullif(r.decision, ''))"
-        said = boolean("r.triggered")
+        # What several columns tell of is worked out once: DuckDB would plan each copy of it.
+        read = f"""
+            SELECT line_no, r, extra, {boolean("r.triggered")} AS said, lower({text("r.decision")}) AS decision,
+                {text("r.error")} AS error FROM accepted"""
         # An error is a pass only if nobody looks: unless the filter fired all the same, it has decided nothing.
         fired = (
-            f"CASE WHEN {said} THEN true WHEN nullif(r.error, '') IS NOT NULL OR {decision} IN ('error', 'skipped') THEN NULL "
-            f"WHEN {said} IS NOT NULL THEN {said} WHEN {decision} = 'allow' THEN false "
-            f"WHEN {decision} IS NOT NULL THEN true END"
+            "CASE WHEN said THEN true WHEN error IS NOT NULL OR decision IN ('error', 'skipped') THEN NULL "
+            "WHEN said IS NOT NULL THEN said WHEN decision = 'allow' THEN false WHEN decision IS NOT NULL THEN true END"
         )
         # Several categories come as a JSON list, or separated by `;` in CSV.
         categories = (
@@ -115,16 +116,16 @@ class FilterLog:
                 {text("r.rule_id")} AS rule_id, trim(({categories})[1]) AS category_native,
                 {number("r.score")} AS score,
                 CASE WHEN nullif(r.score, '') IS NOT NULL THEN 'probability' END AS score_kind,
-                {number("r.threshold")} AS threshold, {fired} AS triggered, {decision} AS decision,
-                coalesce({boolean("r.enforced")}, {fired} AND coalesce(lower(r.mode), 'enforce') = 'enforce'
-                    AND {decision} IN ('block', 'modify', 'escalate'), false) AS enforced,
+                {number("r.threshold")} AS threshold, fired AS triggered, decision,
+                coalesce({boolean("r.enforced")}, fired AND coalesce(lower(r.mode), 'enforce') = 'enforce'
+                    AND decision IN ('block', 'modify', 'escalate'), false) AS enforced,
                 coalesce(lower({text("r.mode")}), 'enforce') AS mode,
-                CASE WHEN ({fired}) IS NOT NULL THEN 'ok' WHEN {decision} = 'skipped' THEN 'not_run'
+                CASE WHEN fired IS NOT NULL THEN 'ok' WHEN decision = 'skipped' THEN 'not_run'
                     ELSE 'error' END AS status,
-                {number("r.latency_ms")} AS latency_ms, {text("r.error")} AS error, {text("r.content")} AS content,
+                {number("r.latency_ms")} AS latency_ms, error, {text("r.content")} AS content,
                 {text("r.matched_text")} AS matched_text, {text("r.model")} AS model,
                 CAST(r.metadata AS VARCHAR) AS metadata, extra
-            FROM accepted"""
+            FROM (SELECT *, {fired} AS fired FROM ({read}))"""
         scores = f"""
             SELECT line_no, 0 AS item, unnest(map_keys(scores)) AS category_native, unnest(map_values(scores)) AS score,
                 CAST(NULL AS DOUBLE) AS threshold, CAST(NULL AS BOOLEAN) AS triggered
@@ -132,6 +133,6 @@ class FilterLog:
                   FROM accepted WHERE r.scores IS NOT NULL)
             UNION ALL
             SELECT line_no, 0, trim(unnest(categories)), CAST(NULL AS DOUBLE), CAST(NULL AS DOUBLE), triggered
-            FROM (SELECT line_no, {categories} AS categories, {fired} AS triggered FROM accepted
+            FROM (SELECT line_no, {categories} AS categories, {fired} AS triggered FROM ({read})
                   WHERE r.category LIKE '[%' OR r.category LIKE '%;%') WHERE len(categories) > 1"""
         return Selects(checks=checks, scores=scores)
