@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,10 +22,11 @@ from core.settings import Settings
 from ingest.batch import REJECT_SCHEMA, Batch, IngestSummary
 from ingest.crosswalk import load_crosswalk, normalized_sql
 from ingest.formats import LogFormat
-from ingest.formats.base import Selects, nested_paths, sql_known_keys, sql_structure, sql_text
+from ingest.formats.base import Selects, sql_structure, sql_text
 from ingest.mapping import find_formats, rewrite_record
 from ingest.schema import CHECK_SCORES, CHECKS, LABELS
 from ingest.turns import log_turns, merge_turns
+from ingest.unknown import list_keys, read_unknown
 from ingest.withheld import OWNERS, drop_withheld
 
 _CHECK_IDENTITY = [
@@ -196,13 +197,11 @@ def parse_lines(connection: Connection, log_format: LogFormat) -> None:
         f"'detail': {sql_text(rule.remedy)}}}"
         for rule in log_format.rules
     )
-    lists = _list_keys(connection, log_format)
+    lists = list_keys(connection, log_format)
     # Guarding every line costs a quarter of the parse; most batches hold nothing but JSON objects.
     guarded = "CASE WHEN json_valid(line) AND json_type(line) = 'OBJECT' THEN line END"
-    record = rewrite_record(log_format, guarded if None in lists else "line")
-    extra = "CAST(NULL AS VARCHAR)"
-    if _has_unknown_keys(log_format, lists):
-        extra = f"nullif({_unknown_part(log_format)}, '{{}}')"
+    record = rewrite_record(log_format, guarded if any(found is None for *_, found in lists) else "line")
+    extra = read_unknown(log_format, lists)
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE parsed AS
         SELECT line_no, r, CASE WHEN r IS NULL THEN {{'reason': 'invalid_json', 'field': NULL,
@@ -220,40 +219,6 @@ def prepare_selects(connection: Connection, log_format: LogFormat, settings: Set
     if selects.prepared:
         connection.execute(f"CREATE OR REPLACE TEMP TABLE prepared AS {selects.prepared}")
     return selects
-
-
-def _list_keys(connection: Connection, log_format: LogFormat) -> list[list[str] | None]:
-    """The distinct lists of keys of the records; None stands for lines that are no JSON.
-
-    One log has few of them: one record stands for all that share its list.
-    """
-    record = rewrite_record(log_format, "line")
-    lists = connection.execute(
-        f"SELECT any_value(keys) FROM (SELECT TRY(json_keys({record})) AS keys FROM lines) GROUP BY hash(keys)"
-    ).fetchall()
-    return [keys for (keys,) in lists]
-
-
-def _has_unknown_keys(log_format: LogFormat, lists: Sequence[Sequence[str] | None]) -> bool:
-    """Whether any record holds a key that the format does not read; nested objects are always looked through."""
-    if any(isinstance(leaf, Mapping) for leaf in log_format.structure.values()):
-        return True
-    return any(not log_format.structure.keys() >= set(keys or ()) for keys in lists)
-
-
-def _unknown_part(log_format: LogFormat) -> str:
-    """SQL for a record without its known keys; known objects that hold nothing unknown are left out too."""
-    rest = f"json_merge_patch(record, {sql_known_keys(log_format.structure)})"
-    for path in nested_paths(log_format.structure):
-        removal: Any = None
-        for key in reversed(path):
-            removal = {key: removal}
-        where = sql_text("$." + ".".join(f'"{key}"' for key in path))
-        rest = (
-            f"list_transform([{rest}], lambda part: CASE WHEN CAST(json_extract(part, {where}) AS VARCHAR) = '{{}}' "
-            f"THEN json_merge_patch(part, {sql_text(json.dumps(removal))}) ELSE part END)[1]"
-        )
-    return f"CAST({rest} AS VARCHAR)"
 
 
 def _reject(context: _Context, log_format: LogFormat, batch: Batch) -> dict[str, int]:

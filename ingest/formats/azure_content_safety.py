@@ -8,6 +8,7 @@ from typing import Any
 from core.settings import Settings
 from ingest.formats.base import (
     ENVELOPE,
+    RECORD_HASH,
     Rule,
     Selects,
     envelope_facts,
@@ -19,6 +20,7 @@ from ingest.formats.base import (
     select_checks,
     sql_text,
     text,
+    with_facts,
 )
 
 _PREVIEW = {"Hate": "hateResult", "SelfHarm": "selfHarmResult", "Sexual": "sexualResult", "Violence": "violenceResult"}
@@ -97,18 +99,20 @@ class AzureContentSafety:
         )
         every = f"[{', '.join(sql_text(name) for name in _PREVIEW)}]"
         attack = "try_cast(json_extract_string({}, '$.attackDetected') AS BOOLEAN)"
-        judged = f"""(
+        judged = f"""
             WITH answers AS (
-                SELECT line_no, r, md5(CAST(r AS VARCHAR)) AS identity, extra, {error} AS failure, coalesce({json_items(matches)}, []) AS hits,
+                SELECT line_no, {error} AS failure, r.request.userPrompt IS NOT NULL AS has_prompt, r.request.categories AS categories,
+                    lower(r.request.haltOnBlocklistHit) = 'true' AS halts, json_array_length(r.request.blocklistNames) > 0 AS has_lists,
+                    coalesce({json_items(matches)}, []) AS hits,
                     list_filter(coalesce({json_items(analysis)}, [{preview}]), lambda a: a IS NOT NULL) AS found,
                     {_answer("userPromptAnalysis")} AS prompt, {_answer("documentsAnalysis")} AS documents
                 FROM accepted),
             analysed AS (
                 SELECT *, list_transform(found, lambda a: json_extract_string(a, '$.category')) AS answered,
-                    CASE WHEN prompt IS NULL AND documents IS NULL AND r.request.userPrompt IS NULL
-                         THEN coalesce(from_json(r.request.categories, '["VARCHAR"]'),
+                    CASE WHEN prompt IS NULL AND documents IS NULL AND NOT has_prompt
+                         THEN coalesce(from_json(categories, '["VARCHAR"]'),
                              -- Without a list all four are asked for, and missed when the analysis was halted or failed.
-                             CASE WHEN failure IS NOT NULL OR (len(hits) > 0 AND lower(r.request.haltOnBlocklistHit) = 'true')
+                             CASE WHEN failure IS NOT NULL OR (len(hits) > 0 AND halts)
                                   THEN {every} END, [])
                          ELSE [] END AS asked
                 FROM answers),
@@ -118,33 +122,42 @@ class AzureContentSafety:
                           list_transform(found, lambda a: {{'name': json_extract_string(a, '$.category'),
                               'severity': json_extract_string(a, '$.severity')}}) AS scored FROM analysed)),
             judged AS (
-                SELECT line_no, r, identity, extra, failure, name, name AS category, 'input' AS part, score, {configured} AS threshold,
+                SELECT line_no, failure, name, name AS category, 'input' AS part, score, {configured} AS threshold,
                     score >= {configured} AS fired, CAST(NULL AS VARCHAR) AS rule, CAST(NULL AS VARCHAR) AS matched,
                     CAST(NULL AS JSON) AS details, len(hits) > 0 AND score IS NULL AS is_skipped FROM severities
                 UNION ALL
-                SELECT line_no, r, identity, extra, failure, 'blocklist', 'blocklist', 'input', NULL, NULL,
+                SELECT line_no, failure, 'blocklist', 'blocklist', 'input', NULL, NULL,
                     CASE WHEN failure IS NULL THEN len(hits) > 0 END,
                     concat_ws('/', {json_value("hits[1]", "$.blocklistName")}, {json_value("hits[1]", "$.blocklistItemId")}),
                     {json_value("hits[1]", "$.blocklistItemText")}, CASE WHEN len(hits) > 0 THEN to_json(hits) END, false
-                FROM analysed WHERE len(hits) > 0 OR json_array_length(r.request.blocklistNames) > 0
+                FROM analysed WHERE len(hits) > 0 OR has_lists
                 UNION ALL
-                SELECT line_no, r, identity, extra, failure, 'prompt-shield', 'jailbreak', 'input', NULL, NULL, {attack.format("prompt")},
-                    NULL, NULL, NULL, false FROM analysed WHERE prompt IS NOT NULL OR r.request.userPrompt IS NOT NULL
+                SELECT line_no, failure, 'prompt-shield', 'jailbreak', 'input', NULL, NULL, {attack.format("prompt")},
+                    NULL, NULL, NULL, false FROM analysed WHERE prompt IS NOT NULL OR has_prompt
                 UNION ALL
-                SELECT line_no, r, identity, extra, failure, 'prompt-shield', 'indirect-attack', 'retrieval', NULL, NULL, {attack.format("document")},
+                SELECT line_no, failure, 'prompt-shield', 'indirect-attack', 'retrieval', NULL, NULL, {attack.format("document")},
                     NULL, NULL, json_object('document', position), false
                 FROM (SELECT *, unnest({json_items("documents")}) AS document,
                           generate_subscripts({json_items("documents")}, 1) - 1 AS position FROM analysed))
-            SELECT *, row_number() OVER (PARTITION BY line_no ORDER BY name, part, CAST(details AS VARCHAR)) - 1 AS item FROM judged)"""
-        checks = select_checks(
-            judged,
+            SELECT *, row_number() OVER (PARTITION BY line_no ORDER BY name, part, CAST(details AS VARCHAR)) - 1 AS item FROM judged"""
+        facts = {
             # The checks of one record belong to one turn, named or not.
-            **envelope_facts(request_id=f"coalesce({text('r.request_id')}, 'row-' || identity)"),
+            **envelope_facts(request_id=f"coalesce({text('r.request_id')}, 'row-' || {RECORD_HASH})"),
+            "native_id": RECORD_HASH,
+        }
+        said = {
+            "side": "coalesce(lower(nullif(r.direction, '')), 'input')",
+            "asked": "coalesce(r.request.text, r.request.userPrompt)",
+            "shown": "r.request.documents",
+            "outputs": "r.request.outputType",
+        }
+        checks = select_checks(
+            with_facts(judged, **facts, **said),
+            **{name: name for name in facts},
             item="item",
             taxonomy="'azure-content-safety'",
-            native_id="identity",
             layer="'classifier'",
-            stage="CASE WHEN part = 'input' THEN coalesce(lower(nullif(r.direction, '')), 'input') ELSE part END",
+            stage="CASE WHEN part = 'input' THEN side ELSE part END",
             filter_name=f"'{_FILTER}' || name",
             rule_id=text("rule"),
             category_native="CASE WHEN score IS NOT NULL OR fired THEN category END",
@@ -160,9 +173,9 @@ class AzureContentSafety:
             "ELSE 'undecided' END",
             error=f"CASE WHEN fired IS NULL AND score IS NULL AND NOT is_skipped "
             f"THEN coalesce({json_value('failure', '$.code', '$.message')}, 'no_verdict') END",
-            content="CASE WHEN part = 'input' THEN coalesce(r.request.text, r.request.userPrompt) "
-            "ELSE json_extract_string(r.request.documents, '$[' || json_extract_string(details, '$.document') || ']') END",
+            content="CASE WHEN part = 'input' THEN asked "
+            "ELSE json_extract_string(shown, '$[' || json_extract_string(details, '$.document') || ']') END",
             matched_text="matched",
-            metadata=json_object(outputType="r.request.outputType", details="details"),
+            metadata=json_object(outputType="outputs", details="details"),
         )
         return Selects(checks=checks)

@@ -8,6 +8,7 @@ from typing import Any
 from core.settings import Settings
 from ingest.formats.base import (
     ENVELOPE,
+    RECORD_HASH,
     Rule,
     Selects,
     envelope_facts,
@@ -26,6 +27,7 @@ from ingest.formats.base import (
     sql_text,
     text,
     valid_time,
+    with_facts,
 )
 
 _RESPONSE = {
@@ -101,7 +103,7 @@ class AzureOpenAIContentFilter:
         # A blocked prompt has no id: the record itself names the turn.
         facts = envelope_facts(
             ts=envelope_time(*_TIMES),
-            request_id=f"coalesce({text('r.request_id')}, {text(_answer('id'))}, 'azure-' || md5(CAST(r AS VARCHAR)))",
+            request_id=f"coalesce({text('r.request_id')}, {text(_answer('id'))}, 'azure-' || {RECORD_HASH})",
         )
         messages, choices, error = "json_extract(r.request, '$.messages')", _answer("choices"), _answer("error")
         plain = last_prompt("json_extract(r.request, '$.prompt')")
@@ -131,13 +133,13 @@ class AzureOpenAIContentFilter:
             input_tokens=tokens("prompt_tokens"),
             output_tokens=tokens("completion_tokens"),
         )
-        # The latency is that of the whole answer.
+        del facts["latency_ms"]  # It is that of the whole answer.
+        facts |= {"native_id": RECORD_HASH, "model": f"coalesce({text('r.deployment')}, {_answer('model')})"}
         checks = select_checks(
-            f"(WITH {self._judged(prompt)} SELECT * FROM judged)",
-            **{name: fact for name, fact in facts.items() if name != "latency_ms"},
+            with_facts("SELECT * FROM prepared", **facts, prompt=prompt),
+            **{name: name for name in facts},
             item="item",
             taxonomy="'azure-content-filter'",
-            native_id="md5(CAST(r AS VARCHAR))",
             layer="'classifier'",
             stage="stage",
             filter_name="'azure-openai/' || detector",
@@ -152,21 +154,19 @@ class AzureOpenAIContentFilter:
             mode="CASE WHEN fired AND NOT coalesce(filtered, false) AND NOT redacted THEN 'annotate' ELSE 'enforce' END",
             status="CASE WHEN fired IS NULL THEN 'error' ELSE 'ok' END",
             error="CASE WHEN fired IS NULL THEN coalesce(failure, 'no_verdict') END",
-            content="content",
+            content="CASE stage WHEN 'output' THEN answer ELSE prompt END",
             matched_text="rule",
-            model=f"coalesce({text('r.deployment')}, {_answer('model')})",
             metadata=json_object(index="position", results="results"),
         )
-        scores = f"""
-            WITH {self._judged("CAST(NULL AS VARCHAR)")}
+        scores = """
             SELECT line_no, item, unnest(entries).key AS category_native, unnest(entries).severity AS score,
                 CAST(NULL AS DOUBLE) AS threshold, unnest(entries).hit AS triggered
-            FROM judged WHERE detector = 'content'"""
-        return Selects(turns=turns, checks=checks, scores=scores)
+            FROM prepared WHERE detector = 'content'"""
+        return Selects(prepared=self._judged(), turns=turns, checks=checks, scores=scores)
 
     @staticmethod
-    def _judged(prompt: str) -> str:
-        """CTEs that end in `judged`: one row per check."""
+    def _judged() -> str:
+        """One row per check."""
         choice, prompts = _answer("choices"), _answer("prompt_filter_results")
         prompts = f"coalesce({prompts}, {_answer('prompt_annotations')})"
         error = _answer("error")
@@ -174,22 +174,21 @@ class AzureOpenAIContentFilter:
         answer = parts_text("json_extract(part, '$.message.content')")
         answer = f"coalesce({answer}, {json_value('part', '$.delta.content', '$.text')})"
         return f"""
-            parts AS (
-                SELECT line_no, r, extra, 'input' AS stage, unnest({json_items(prompts)}) AS part,
+            WITH parts AS (
+                SELECT line_no, 'input' AS stage, unnest({json_items(prompts)}) AS part,
                     generate_subscripts({json_items(prompts)}, 1) - 1 AS position FROM accepted
                 UNION ALL
-                SELECT line_no, r, extra, 'output', unnest({json_items(choice)}),
+                SELECT line_no, 'output', unnest({json_items(choice)}),
                     generate_subscripts({json_items(choice)}, 1) - 1 FROM accepted),
             annotated AS (
-                SELECT line_no, r, extra, stage, {_results("part", *plain)} AS results,
+                SELECT line_no, stage, {_results("part", *plain)} AS results,
                     coalesce(try_cast({json_value("part", "$.prompt_index", "$.index")} AS BIGINT), position) AS position,
-                    CASE stage WHEN 'output' THEN {answer} ELSE {prompt} END AS content FROM parts
+                    CASE stage WHEN 'output' THEN {answer} END AS answer FROM parts
                 UNION ALL
-                SELECT line_no, r, extra, 'input', {_results(error, *_INNER)}, 0, {prompt} FROM accepted),
+                SELECT line_no, 'input', {_results(error, *_INNER)}, 0, NULL FROM accepted),
             entries AS (
                 SELECT * EXCLUDE (entry), entry.key AS key, entry.value AS value,
-                    CASE WHEN entry.key IN ('hate', 'self_harm', 'sexual', 'violence') THEN 'content'
-                         WHEN entry.key = 'error' THEN 'content' ELSE entry.key END AS detector
+                    CASE WHEN entry.key IN ('hate', 'self_harm', 'sexual', 'violence', 'error') THEN 'content' ELSE entry.key END AS detector
                 FROM (SELECT *, unnest({json_entries("results")}) AS entry FROM annotated)
                 WHERE coalesce(json_type(entry.value), 'NULL') <> 'NULL'),
             hits AS (
@@ -209,17 +208,16 @@ class AzureOpenAIContentFilter:
                          WHEN filtered OR detected OR len(stopped) > 0 OR len(seen) > 0 THEN true
                          WHEN filtered IS NOT NULL OR detected IS NOT NULL OR json_type(value) = 'ARRAY' THEN false
                          END AS hit
-                FROM found),
-            judged AS (
-                SELECT line_no, any_value(r) AS r, any_value(extra) AS extra, stage, position, detector,
-                    row_number() OVER (PARTITION BY line_no ORDER BY stage, position, detector) - 1 AS item,
-                    any_value(content) AS content,
-                    -- A part that failed may hide a hit: the whole has no verdict then.
-                    CASE WHEN bool_or(hit) THEN true WHEN bool_and(hit IS NOT NULL) THEN false END AS fired, bool_or(stops) AS filtered,
-                    bool_or(coalesce(json_extract_string(value, '$.redacted') = 'true', false)) AS redacted,
-                    max(severity) AS severity, arg_max(key, (coalesce(hit, false), coalesce(severity, 0))) AS top,
-                    any_value(json_extract_string(list_concat(stopped, seen)[1], '$.id')) AS rule,
-                    any_value({json_value("value", "$.code", "$.error.code")}) AS failure,
-                    json_group_object(key, value) AS results,
-                    list({{'key': key, 'severity': severity, 'hit': hit}} ORDER BY key) FILTER (key <> 'error') AS entries
-                FROM verdicts GROUP BY line_no, stage, position, detector)"""
+                FROM found)
+            SELECT line_no, stage, position, detector,
+                row_number() OVER (PARTITION BY line_no ORDER BY stage, position, detector) - 1 AS item,
+                any_value(answer) AS answer,
+                -- A part that failed may hide a hit: the whole has no verdict then.
+                CASE WHEN bool_or(hit) THEN true WHEN bool_and(hit IS NOT NULL) THEN false END AS fired, bool_or(stops) AS filtered,
+                bool_or(coalesce(json_extract_string(value, '$.redacted') = 'true', false)) AS redacted,
+                max(severity) AS severity, arg_max(key, (coalesce(hit, false), coalesce(severity, 0))) AS top,
+                any_value(json_extract_string(list_concat(stopped, seen)[1], '$.id')) AS rule,
+                any_value({json_value("value", "$.code", "$.error.code")}) AS failure,
+                json_group_object(key, value) AS results,
+                list({{'key': key, 'severity': severity, 'hit': hit}} ORDER BY key) FILTER (key <> 'error') AS entries
+            FROM verdicts GROUP BY line_no, stage, position, detector"""

@@ -245,16 +245,21 @@ FILE_TIME = "CAST(getvariable('received_at') AS TIMESTAMP)"
 
 def envelope_time(*fallbacks: str) -> str:
     """The envelope's time, else the first of `fallbacks` that the record has, else that of the file."""
+    return f"coalesce({plausible(_own_time(*fallbacks))}, {FILE_TIME})"
+
+
+def _own_time(*fallbacks: str) -> str:
     fields = [f"nullif(r.{name}, '')" for name in ENVELOPE_TIMES] + [f"nullif({field}, '')" for field in fallbacks]
-    own = timestamp(f"coalesce({', '.join(fields)})")
-    return f"coalesce({plausible(own)}, {FILE_TIME})"
+    return timestamp(f"coalesce({', '.join(fields)})")
 
 
 def envelope_rules(*fallbacks: str, remedy: str) -> tuple[Rule, ...]:
     """Refuses records without a time, and with values in the envelope that cannot be read."""
+    # The file's time comes first: where there is one, it is a constant, and no record is looked at.
+    has_no_time = f"{FILE_TIME} IS NULL AND ({plausible(_own_time(*fallbacks))}) IS NULL"
     return (
         *(valid_time(name) for name in ENVELOPE_TIMES),
-        Rule("timestamp", "missing_field", f"({envelope_time(*fallbacks)}) IS NULL", remedy),
+        Rule("timestamp", "missing_field", has_no_time, remedy),
         valid_number("latency_ms", low=0),
         valid_number("turn_index", low=0, high=2**31 - 1),
     )
@@ -272,6 +277,10 @@ def envelope_facts(**instead: str) -> dict[str, str]:
         "language": text("r.language"),
         "latency_ms": number("r.latency_ms"),
     } | instead
+
+
+RECORD_HASH = "md5(CAST(r AS VARCHAR))"
+"""Names a record that has no id of its own."""
 
 
 def hit() -> dict[str, str]:
@@ -318,6 +327,16 @@ def select_checks(relation: str, **columns: str) -> str:
     types = {c.name: c.type for c in CHECKS.columns if c.name not in skipped}
     added = dict.fromkeys(("taxonomy", "native_id", "user_id", "language", "app", "outcome"), "VARCHAR")
     return _select(relation, types | added | {"turn_index": "INTEGER"}, {"item": "0", **columns})
+
+
+def with_facts(rows: str, **facts: str) -> str:
+    """`rows`, several to a record, with its `facts` and `extra`, as a relation: facts cost once per record of `accepted`, not per row.
+
+    Whole records, carried through windows and unions, would cost more than all that is read in them: let `rows` hold line_no and
+    what differs.
+    """
+    listed = ", ".join(f"{value} AS {name}" for name, value in facts.items())
+    return f"(SELECT * FROM ({rows}) JOIN (SELECT line_no, extra, {listed} FROM accepted) USING (line_no))"
 
 
 def _select(relation: str, types: Mapping[str, str], columns: Mapping[str, str]) -> str:

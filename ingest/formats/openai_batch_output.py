@@ -106,11 +106,12 @@ class OpenAIBatchOutput:
                  b.id AS native_id, 'no_verdict' AS failure, CAST(NULL AS VARCHAR) AS content
              FROM (SELECT *, unnest(results) AS result, generate_subscripts(results, 1) AS place
                    FROM (SELECT *, CASE WHEN len({results}) > 0 THEN {results} ELSE [NULL] END AS results
-                         FROM {answers} WHERE b.results IS NOT NULL AND b.error IS NULL))
-             UNION ALL BY NAME SELECT * EXCLUDE (asked) FROM {judge_sides(answers)})"""
+                         FROM prepared WHERE b.results IS NOT NULL AND b.error IS NULL))
+             UNION ALL BY NAME SELECT * EXCLUDE (asked) FROM {judge_sides("prepared")})"""
         del (of_checks := dict(facts))["latency_ms"]
         return Selects(
-            turns=turns_of(f"{answers} WHERE b.results IS NULL", facts),
+            prepared=answers,
+            turns=turns_of("prepared WHERE b.results IS NULL", facts),
             checks=moderation_checks(moderated, of_checks),
             scores=moderation_scores(moderated),
         )

@@ -99,10 +99,11 @@ class OpenAIChatCompletion:
             user_id=f"coalesce({text('r.user_id')}, {text('r.request.user')}, {text('r.request.safety_identifier')})",
             model=f"coalesce({text('r.request.model')}, {text('b.model')})",
         )
-        sides = judge_sides(answers)
+        sides = judge_sides("prepared")
         del (of_checks := dict(facts))["latency_ms"]
         return Selects(
-            turns=turns_of(answers, facts),
+            prepared=answers,
+            turns=turns_of("prepared", facts),
             checks=moderation_checks(sides, of_checks),
             scores=moderation_scores(sides),
         )
@@ -115,7 +116,7 @@ def is_guard(model: Any) -> bool:
 
 
 def read_answers(bodies: str) -> str:
-    """Answers as a relation: `bodies` (line_no, r, extra, the answer `b`, the messages `asked`) and what they say.
+    """A SELECT of answers: `bodies` (line_no, r, extra, the answer `b`, the messages `asked`) and what they say.
 
     Chunks of one stream share an id; each gets the whole stream's text and end.
     """
@@ -131,16 +132,29 @@ def read_answers(bodies: str) -> str:
     declined = (
         "coalesce(json_extract_string(first, '$.message.refusal'), json_extract_string(first, '$.delta.refusal'))"
     )
-    stream = "(PARTITION BY CASE WHEN b.object = 'chat.completion.chunk' THEN b.id ELSE CAST(line_no AS VARCHAR) END)"
-    ordered = f"{stream[:-1]} ORDER BY line_no ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)"
+    stream = "(PARTITION BY b.id ORDER BY line_no ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)"
+
+    def read(said: str, declined: str, end: str, which: str) -> str:
+        return (
+            f"SELECT *, nullif(coalesce({said}, {parts.format('text')}), '') AS answer, "
+            f"nullif(coalesce({declined}, {parts.format('refusal')}), '') AS refusal, {end} AS finish "
+            f"FROM opened WHERE {which} 'chat.completion.chunk'"
+        )
+
+    # Most answers are whole: only chunks are sorted and carried through a window.
+    chunks = (
+        f"string_agg({said}, '') OVER {stream}",
+        f"string_agg({declined}, '') OVER {stream}",
+        f"max({end}) OVER {stream}",
+    )
     return f"""
-        (SELECT *,
-             nullif(coalesce(string_agg({said}, '') OVER {ordered}, {parts.format("text")}), '') AS answer,
-             nullif(coalesce(string_agg({declined}, '') OVER {ordered}, {parts.format("refusal")}), '') AS refusal,
-             max({end}) OVER {stream} AS finish
-         FROM (SELECT *, list_filter({choices}, lambda c: {index} = 0)[1] AS first,
-                   list_filter({choices}, lambda c: {index} > 0) AS others
-               FROM ({bodies})))"""
+        WITH opened AS (
+            SELECT *, list_filter({choices}, lambda c: {index} = 0)[1] AS first,
+                list_filter({choices}, lambda c: {index} > 0) AS others
+            FROM ({bodies}))
+        {read(said, declined, end, "b.object IS DISTINCT FROM")}
+        UNION ALL
+        {read(*chunks, "b.object =")}"""
 
 
 def turns_of(answers: str, facts: Mapping[str, str]) -> str:

@@ -25,8 +25,15 @@ _ACTION = "coalesce(nullif(r.__action_id, ''), nullif(r.action_id, ''))"
 # Names under which features usually keep what joins, and what was looked at.
 _REQUEST = ("$.RequestId", "$.request_id", "$.MessageId", "$.message_id")
 _CONVERSATION = ("$.ConversationId", "$.conversation_id", "$.SessionId", "$.ChannelId")
+_USER = ("$.user_id",)
 _TEXT = ("$.PromptText", "$.MessageText", "$.Text", "$.Content", "$.text")
+_NAMED = (*_REQUEST, *_CONVERSATION, *_USER, *_TEXT)
 _STOPS = r"reject|block|deny|ban|remove"
+
+
+def _first(paths: tuple[str, ...]) -> str:
+    """The first of `paths` that is among the features."""
+    return f"coalesce({', '.join(f'found[{_NAMED.index(path) + 1}]' for path in paths)})"
 
 
 class OspreyExecutionResult:
@@ -62,26 +69,31 @@ class OspreyExecutionResult:
 
     def selects(self, settings: Settings) -> Selects:
         """What the action came to, and what each rule said."""
-        # The features are all keys that the structure does not know.
+        # The features are all keys that the structure does not know, read once for all that is in them.
         features = "CAST(extra AS JSON)"
         facts = {
             "ts": timestamp(_MOMENT),
-            "request_id": f"coalesce({json_value(features, *_REQUEST)}, 'osprey-' || {_ACTION})",
-            "conversation_id": json_value(features, *_CONVERSATION),
-            "user_id": f"coalesce({text('r.UserId')}, {json_value(features, '$.user_id')})",
+            "request_id": f"coalesce({_first(_REQUEST)}, 'osprey-' || {_ACTION})",
+            "conversation_id": _first(_CONVERSATION),
+            "user_id": f"coalesce({text('r.UserId')}, {_first(_USER)})",
             "app": f"coalesce({text('r.ActionName')}, {text('r.action_name')})",
             "layer": "'rule_engine'",
             "stage": "'input'",
-            "content": json_value(features, *_TEXT),
+            "content": _first(_TEXT),
+            "native_id": _ACTION,
         }
+        listed = ", ".join(f"{value} AS {name}" for name, value in facts.items())
+        prepared = f"""
+            SELECT line_no, r, extra, {listed}, coalesce(try_cast(r.__error_count AS BIGINT), 0) > 0 AS has_failed, coalesce({json_entries(features)}, []) AS entries
+            FROM (SELECT *, json_extract_string(extra, {list(_NAMED)!r}) AS found FROM accepted)"""
+        known = {name: name for name in facts}
         said = "coalesce(r.__verdicts, r.verdicts)"
         verdicts = f"coalesce({json_items(said)}, [])"
         fired = f"len({verdicts}) > 0"
         stops = f"regexp_matches(lower(CAST({said} AS VARCHAR)), '{_STOPS}')"
         of_actions = select_checks(
-            "accepted",
-            **facts,
-            native_id=_ACTION,
+            "prepared",
+            **known,
             filter_name="'osprey'",
             rule_id=f"CASE WHEN {fired} THEN {json_value(said, '$[0]')} END",
             triggered=fired,
@@ -96,7 +108,6 @@ class OspreyExecutionResult:
                 sample_rate="r.__sample_rate",
             ),
         )
-        entries = f"coalesce({json_entries(features)}, [])"
         named = (
             f"regexp_matches(e.key, {sql_text(settings.ingest.osprey_rules)})"
             if settings.ingest.osprey_rules
@@ -104,25 +115,23 @@ class OspreyExecutionResult:
         )
         # A rule that is null is absent from `extra`: it is known from other actions of the same name.
         rules = f"""
-            (SELECT line_no, r, extra, name, row_number() OVER (PARTITION BY line_no ORDER BY name) AS item,
-                CASE CAST(list_filter(entries, lambda e: e.key = name)[1].value AS VARCHAR)
-                    WHEN 'true' THEN true WHEN 'false' THEN false END AS fired
-             FROM (SELECT *, {entries} AS entries, {facts["app"]} AS action FROM accepted)
-             JOIN (SELECT DISTINCT action AS of_action, e.key AS name
-                   FROM (SELECT {facts["app"]} AS action, unnest({entries}) AS e FROM accepted) WHERE {named})
-               ON of_action IS NOT DISTINCT FROM action)"""
-        failed = "coalesce(try_cast(r.__error_count AS BIGINT), 0) > 0"
+            (SELECT line_no, extra, has_failed, {", ".join(facts)}, name, item, CASE CAST(map_from_entries(entries)[name] AS VARCHAR)
+                WHEN 'true' THEN true WHEN 'false' THEN false END AS fired
+             FROM prepared JOIN (
+                SELECT *, row_number() OVER (PARTITION BY of_action ORDER BY name) AS item
+                FROM (SELECT DISTINCT app AS of_action, e.key AS name
+                      FROM (SELECT app, unnest(entries) AS e FROM prepared) WHERE {named}))
+             ON of_action IS NOT DISTINCT FROM app)"""
         of_rules = select_checks(
             rules,
-            **facts,
+            **known,
             item="item",
-            native_id=_ACTION,
             filter_name="'osprey/' || name",
             triggered="fired",
-            decision=f"CASE WHEN fired THEN 'flag' WHEN NOT fired THEN 'allow' WHEN {failed} THEN 'error' ELSE 'skipped' END",
+            decision="CASE WHEN fired THEN 'flag' WHEN NOT fired THEN 'allow' WHEN has_failed THEN 'error' ELSE 'skipped' END",
             enforced="false",
             mode="'annotate'",
-            status=f"CASE WHEN fired IS NOT NULL THEN 'ok' WHEN {failed} THEN 'error' ELSE 'not_run' END",
-            error=f"CASE WHEN fired IS NULL AND {failed} THEN 'rule_failed' END",
+            status="CASE WHEN fired IS NOT NULL THEN 'ok' WHEN has_failed THEN 'error' ELSE 'not_run' END",
+            error="CASE WHEN fired IS NULL AND has_failed THEN 'rule_failed' END",
         )
-        return Selects(checks=f"{of_actions} UNION ALL BY NAME {of_rules}")
+        return Selects(prepared=prepared, checks=f"{of_actions} UNION ALL BY NAME {of_rules}")

@@ -152,6 +152,21 @@ def test_error_is_neither_pass_nor_trigger(events: EventStore, settings: Setting
     assert rows == [(None, "error"), (None, "not_run"), (True, "ok")]
 
 
+@pytest.mark.parametrize("unknown", [1, 4])
+def test_unknown_keys_within_known_ones__kept_with_those_records_that_hold_them(
+    unknown: int, events: EventStore, settings: Settings
+) -> None:
+    answer = {"createTime": "2026-03-02T09:00:00Z", "candidates": [{"finishReason": "STOP"}]}
+    records = [
+        {"request_id": f"r{number}", "response": answer | ({"region": number} if number < unknown else {})}
+        for number in range(5)
+    ]
+    load_records(events, "gemini_safety", records, source="t", settings=settings)
+    extras = events.read("SELECT extra FROM turns ORDER BY request_id")["extra"]
+    kept = [f'{{"response":{{"region":{number}}}}}' if number < unknown else None for number in range(5)]
+    assert list(extras) == kept
+
+
 def test_unknown_keys_are_kept(events: EventStore, settings: Settings) -> None:
     records = [make_check(1), make_check(2, tenant={"id": 7})]
     load_records(events, "filter_log", records, source="t", settings=settings)
