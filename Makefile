@@ -60,6 +60,7 @@ benchmark: setup ## ingest of every format against DuckDB's bare reader, its mem
 	$(BIN)/python -m benchmarks.overview
 	$(BIN)/python -m benchmarks.intake
 	$(BIN)/python -m benchmarks.live
+	$(BIN)/python -m benchmarks.rerun
 	$(BIN)/python -m benchmarks.triage
 
 phoenix: setup $(PHOENIX)/.installed ## the intake beside Arize Phoenix, with the same spans

@@ -93,6 +93,8 @@ class EventStore:
         self._derived_lock = threading.Lock()
         self.removals = 0
         """How often stored rows were removed or changed; whoever caches rows counts on it as on the data version."""
+        self.commits = 0
+        """How many writes have been committed: what was read of the store stays true until there is another."""
 
     def _connect(self) -> Connection:
         try:
@@ -200,6 +202,7 @@ class EventStore:
                 cursor.rollback()
                 raise
             cursor.commit()
+            self.commits += 1
             return result
 
     def checkpoint(self) -> None:

@@ -388,8 +388,9 @@ def create_tables(events: EventStore) -> None:
 
 
 def get_data_version(events: EventStore) -> int:
-    """The id of the last committed ingest, 0 for an empty store. New data changes it, nothing else does."""
-    return int(events.read("SELECT coalesce(max(ingest_id), 0) AS version FROM ingests").item())
+    """The id of the last committed ingest, 0 for an empty store. New data changes it, nothing else does. Asked before every cached answer."""
+    sql = "SELECT coalesce(max(ingest_id), 0) AS version FROM ingests"
+    return events.remember("data version", events.commits, lambda: int(events.read(sql).item()))
 
 
 def has_demo_data(events: EventStore) -> bool:

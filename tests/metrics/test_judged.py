@@ -13,6 +13,7 @@ from canonical_rows import START, add
 from polars.testing import assert_frame_equal
 
 from core.events import Connection, EventStore
+from ingest.schema import get_data_version
 from metrics import errors
 from metrics.events import checks, fetch, turns
 from metrics.judged import judged
@@ -124,6 +125,18 @@ def test_many_who_ask_at_once_cost_one_answer(events: EventStore) -> None:
     with ThreadPoolExecutor(10) as pool:
         frames = list(pool.map(lambda _: fetch_verdicts(events.backend()), range(10)))
     assert all(frame is frames[0] for frame in frames)
+
+
+def test_the_data_version_is_read_once_between_two_writes(events: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    original = events.read
+    monkeypatch.setattr(events, "read", lambda sql: asked.append(sql) or original(sql))
+    assert [get_data_version(events) for _ in range(3)] == [0, 0, 0]
+    for ingest_id in (1, 2):
+        add(events, labels=[{"request_id": "a", "harmful": True}], ingest_id=ingest_id)
+        with ThreadPoolExecutor(4) as pool:
+            assert set(pool.map(lambda _: get_data_version(events), range(8))) == {ingest_id}
+    assert len(asked) == 3
 
 
 def test_new_votes_change_the_verdicts(events: EventStore) -> None:
