@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -28,6 +29,7 @@ from incidents.queues import compute_due, hasten
 FACETS_VERSION = 2
 """Raised whenever more is derived, so that older cases are indexed anew."""
 
+_WRITTEN = ("group_id", "language", "source", "user_id", "hazard", "doubt", "exposure", "due_at", "facets_version")
 _BATCH = 500
 _NAME_LIMIT = 500
 _TEXT_LIMIT = 2_000
@@ -80,18 +82,19 @@ def rank(case: Case, evidence: Mapping[str, Any]) -> Priority:
 def write_facets(session: Session, found: Mapping[str, tuple[Facets, Priority]], *, settings: Settings) -> None:
     """Writes the facets of cases, by case id."""
     groups = find_groups(session, {case_id: facets.text for case_id, (facets, _) in found.items()})
-    cases = session.exec(select(Case).where(col(Case.case_id).in_(list(found)))).all()
-    for case in cases:
-        case.group_id = groups.get(case.case_id)
-        facets, priority = found[case.case_id]
-        case.language, case.source, case.user_id = facets.language, facets.source, facets.user_id
-        case.hazard = facets.hazard
-        case.doubt, case.exposure = priority.doubt, priority.exposure
-        case.due_at = compute_due(settings.cases, opened_at=case.opened_at, severity=priority.severity_hint)
-        case.facets_version = FACETS_VERSION
-        session.add(case)
-    session.flush()
+    opened = session.exec(select(Case.case_id, Case.opened_at).where(col(Case.case_id).in_(list(found)))).all()
+    # Not row by row through the session: a busy hour brings thousands of cases.
     connection = session.connection()
+    connection.execute(
+        sa.update(Case)
+        .where(col(Case.case_id) == sa.bindparam("key"))
+        .values({name: sa.bindparam(f"new_{name}") for name in _WRITTEN}),
+        [
+            {"key": case_id, **_case_values(*found[case_id], opened_at, groups.get(case_id), settings)}
+            for case_id, opened_at in opened
+        ],
+    )
+    session.expire_all()
     connection.execute(sa.delete(CaseFilter).where(col(CaseFilter.case_id).in_(list(found))))
     rows = [
         {"case_id": case_id, "filter_name": name, "rule_id": rule}
@@ -101,6 +104,24 @@ def write_facets(session: Session, found: Mapping[str, tuple[Facets, Priority]],
     if rows:
         connection.execute(sa.insert(CaseFilter), rows)
     hasten(session, settings.queues, list(found))
+
+
+def _case_values(
+    facets: Facets, priority: Priority, opened_at: datetime, group_id: str | None, settings: Settings
+) -> dict[str, Any]:
+    due_at = compute_due(settings.cases, opened_at=opened_at, severity=priority.severity_hint)
+    values = (
+        group_id,
+        facets.language,
+        facets.source,
+        facets.user_id,
+        facets.hazard,
+        priority.doubt,
+        priority.exposure,
+        due_at,
+        FACETS_VERSION,
+    )
+    return {f"new_{name}": value for name, value in zip(_WRITTEN, values, strict=True)}
 
 
 def index_cases(records: RecordStore, *, settings: Settings, actor: Actor) -> int:
