@@ -26,6 +26,7 @@ from ingest.formats.base import Selects, sql_structure, sql_text
 from ingest.mapping import find_formats, rewrite_record
 from ingest.schema import CHECK_SCORES, CHECKS, LABELS
 from ingest.turns import log_turns, merge_turns
+from ingest.undated import find_undated, keep_first_seen, note_undated
 from ingest.unknown import list_keys, read_unknown
 from ingest.withheld import OWNERS, drop_withheld
 
@@ -111,8 +112,10 @@ def load_batch(connection: Connection, log_format: LogFormat, batch: Batch, *, s
     summary.rejected = sum(summary.rejections.values())
 
     selects = prepare_selects(connection, log_format, settings)
-    for name in ("contributing", "yielding"):
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} (line_no BIGINT)")
+    if batch.received_at and find_undated(connection, log_format.key):
+        selects = keep_first_seen(selects)
+    connection.execute("CREATE OR REPLACE TEMP TABLE contributing (line_no BIGINT)")
+    connection.execute("CREATE OR REPLACE TEMP TABLE yielding (line_no BIGINT, ts TIMESTAMP)")
     span: list[Any] = []
     if selects.turns:
         log_turns(connection, selects.turns)
@@ -130,6 +133,8 @@ def load_batch(connection: Connection, log_format: LogFormat, batch: Batch, *, s
         ingest_id=ingest_id,
         source=batch.source,
     )
+    if batch.received_at:
+        note_undated(connection, log_format.key, batch.received_at)
     stored, yielding = connection.execute(
         "SELECT (SELECT count(DISTINCT line_no) FROM contributing), (SELECT count(DISTINCT line_no) FROM yielding)"
     ).fetchall()[0]
@@ -279,7 +284,7 @@ def _append_checks(context: _Context, select: str, scores: str) -> int:
                   ELSE md5(concat_ws(chr(31), filter_name, native_id, item)) END AS UUID) AS check_id FROM ({select})) c
         LEFT JOIN crosswalk x ON x.taxonomy = c.taxonomy AND x.native = {normalized_sql("c.category_native")}""")
     drop_withheld(connection, "new_checks", CHECKS.name, OWNERS)
-    connection.execute("INSERT INTO yielding SELECT DISTINCT line_no FROM new_checks")
+    connection.execute("INSERT INTO yielding SELECT DISTINCT line_no, ts FROM new_checks")
     _drop_known(connection, "checks", "check_id")
     names = [name for name in CHECKS.names() if name not in {"source", "ingest_id"}]
     count: int = connection.execute(
@@ -348,7 +353,7 @@ def _append_labels(context: _Context, select: str) -> int:
         FROM (SELECT *, CAST({_identity(_LABEL_IDENTITY)} AS UUID) AS label_id FROM ({select})) l
         LEFT JOIN crosswalk x ON x.taxonomy = 'weir' AND x.native = {normalized_sql("l.category")}""")
     drop_withheld(connection, "new_labels", LABELS.name, OWNERS[:2])
-    connection.execute("INSERT INTO yielding SELECT DISTINCT line_no FROM new_labels")
+    connection.execute("INSERT INTO yielding SELECT DISTINCT line_no, ts FROM new_labels")
     _drop_known(connection, "labels", "label_id")
     names = [name for name in LABELS.names() if name not in {"source", "ingest_id"}]
     count: int = connection.execute(

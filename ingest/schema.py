@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.events import Connection, EventStore
-from ingest.upgrade import count_escalated
+from ingest.upgrade import add_columns, count_escalated
 
 SCHEMA_VERSION = 1
 
@@ -84,9 +84,7 @@ TURNS = Table(
             "VARCHAR",
             "JSON list of the filters that ran on it outside of shadow mode, by name; null = stored by a version that did not note it",
         ),
-        Column(
-            "is_stopped", "BOOLEAN", "an enforced check blocked or escalated it, so that later filters were not due"
-        ),
+        Column("is_stopped", "BOOLEAN", "an enforced check blocked or escalated it: later filters were not due"),
         Column("is_escalated", "BOOLEAN", "an enforced check escalated it"),
     ),
 )
@@ -248,6 +246,16 @@ CHUNKS = Table(
     ),
 )
 
+UNDATED = Table(
+    "undated",
+    "Records that carry no time: they keep that of the file in which they came first.",
+    (
+        Column("format", "VARCHAR", "format"),
+        Column("digest", "UUID", "hash of the format and the record"),
+        Column("seen_at", "TIMESTAMP", "time of the first file that held it"),
+    ),
+)
+
 CHECK_ROLLUP = Table(
     "check_rollup",
     "Checks per minute: additive rows, so a reader sums and a late row is just one more row.",
@@ -350,6 +358,7 @@ TABLES = (
     INGESTS,
     CHECKPOINTS,
     CHUNKS,
+    UNDATED,
     CHECK_ROLLUP,
     TURN_ROLLUP,
     AGED,
@@ -366,17 +375,7 @@ def create_tables(events: EventStore) -> None:
     def work(connection: Connection) -> None:
         for table in TABLES:
             connection.execute(table.create_statement())
-        # Stores of earlier versions hold no such log.
-        connection.execute("ALTER TABLE ingests ADD COLUMN IF NOT EXISTS ignored_count BIGINT DEFAULT 0")
-        connection.execute("ALTER TABLE chunks ADD COLUMN IF NOT EXISTS ignored_count BIGINT DEFAULT 0")
-        connection.execute("ALTER TABLE check_rollup ADD COLUMN IF NOT EXISTS hits BIGINT DEFAULT 0")
-        # Null: which filters ran on turns of earlier versions is not known, and they leave the coverage of filters.
-        connection.execute("ALTER TABLE turns ADD COLUMN IF NOT EXISTS filters VARCHAR")
-        connection.execute("ALTER TABLE turns ADD COLUMN IF NOT EXISTS is_stopped BOOLEAN")
-        connection.execute("ALTER TABLE turn_rollup ADD COLUMN IF NOT EXISTS filters VARCHAR")
-        connection.execute("ALTER TABLE turn_rollup ADD COLUMN IF NOT EXISTS stopped BIGINT DEFAULT 0")
-        connection.execute("ALTER TABLE turns ADD COLUMN IF NOT EXISTS is_escalated BOOLEAN")
-        connection.execute("ALTER TABLE turn_rollup ADD COLUMN IF NOT EXISTS escalated BIGINT DEFAULT 0")
+        add_columns(connection)
         connection.execute(
             "INSERT INTO properties SELECT 'schema_version', ? "
             "WHERE NOT EXISTS (SELECT 1 FROM properties WHERE name = 'schema_version')",

@@ -44,7 +44,7 @@ def log_turns(connection: Connection, select: str) -> None:
     """
     connection.execute(f"CREATE OR REPLACE TEMP TABLE logged_turns AS {select}")
     drop_withheld(connection, "logged_turns", TURNS.name, OWNERS)
-    connection.execute("INSERT INTO yielding SELECT DISTINCT line_no FROM logged_turns")
+    connection.execute("INSERT INTO yielding SELECT DISTINCT line_no, ts FROM logged_turns")
 
 
 def merge_turns(connection: Connection, *, has_log: bool, has_checks: bool, ingest_id: int, source: str) -> int:

@@ -1,10 +1,30 @@
-"""What stores of earlier versions lack beyond empty columns, worked out once, when they are opened."""
+"""What stores of earlier versions lack, added and worked out once, when they are opened."""
 
 from __future__ import annotations
 
 from core.events import Connection
 
 _DONE = "escalated_counted"
+
+
+# Of `filters`, null says that which of them ran on turns of earlier versions is not known: they leave the coverage of filters.
+_ADDED = (
+    ("ingests", "ignored_count BIGINT DEFAULT 0"),
+    ("chunks", "ignored_count BIGINT DEFAULT 0"),
+    ("check_rollup", "hits BIGINT DEFAULT 0"),
+    ("turns", "filters VARCHAR"),
+    ("turns", "is_stopped BOOLEAN"),
+    ("turn_rollup", "filters VARCHAR"),
+    ("turn_rollup", "stopped BIGINT DEFAULT 0"),
+    ("turns", "is_escalated BOOLEAN"),
+    ("turn_rollup", "escalated BIGINT DEFAULT 0"),
+)
+
+
+def add_columns(connection: Connection) -> None:
+    """Adds the columns that stores of earlier versions lack."""
+    for table, column in _ADDED:
+        connection.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {column}")
 
 
 def count_escalated(connection: Connection) -> None:

@@ -15,6 +15,7 @@ from ingest.formats.base import (
     hit,
     json_object,
     json_value,
+    own_time,
     required,
     select_checks,
     text,
@@ -58,7 +59,8 @@ class AutomodAction:
     def selects(self, settings: Settings) -> Selects:
         """One check for the events of one second."""
         moment = envelope_time()
-        same = f"concat_ws(chr(31), r.rule_id, r.user_id, r.content, date_trunc('second', {moment}))"
+        # Without a time of their own, events are one by what they say: the file's time changes when it is copied.
+        same = f"concat_ws(chr(31), r.rule_id, r.user_id, r.content, date_trunc('second', {own_time()}))"
         events = (
             f"(SELECT *, list(r.action.type) OVER (PARTITION BY {same}) AS actions, md5({same}) AS event FROM accepted)"
         )

@@ -245,10 +245,11 @@ FILE_TIME = "CAST(getvariable('received_at') AS TIMESTAMP)"
 
 def envelope_time(*fallbacks: str) -> str:
     """The envelope's time, else the first of `fallbacks` that the record has, else that of the file."""
-    return f"coalesce({plausible(_own_time(*fallbacks))}, {FILE_TIME})"
+    return f"coalesce({plausible(own_time(*fallbacks))}, {FILE_TIME})"
 
 
-def _own_time(*fallbacks: str) -> str:
+def own_time(*fallbacks: str) -> str:
+    """The time that the record itself carries; null when it has none."""
     fields = [f"nullif(r.{name}, '')" for name in ENVELOPE_TIMES] + [f"nullif({field}, '')" for field in fallbacks]
     return timestamp(f"coalesce({', '.join(fields)})")
 
@@ -256,7 +257,7 @@ def _own_time(*fallbacks: str) -> str:
 def envelope_rules(*fallbacks: str, remedy: str) -> tuple[Rule, ...]:
     """Refuses records without a time, and with values in the envelope that cannot be read."""
     # The file's time comes first: where there is one, it is a constant, and no record is looked at.
-    has_no_time = f"{FILE_TIME} IS NULL AND ({plausible(_own_time(*fallbacks))}) IS NULL"
+    has_no_time = f"{FILE_TIME} IS NULL AND ({plausible(own_time(*fallbacks))}) IS NULL"
     return (
         *(valid_time(name) for name in ENVELOPE_TIMES),
         Rule("timestamp", "missing_field", has_no_time, remedy),
