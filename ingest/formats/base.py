@@ -302,7 +302,9 @@ def transcript_messages(field: str) -> str:
 
 def transcript_end(field: str, role: str) -> str:
     """Text of the last message by `role` (Human or Assistant) of a transcript; null when there is none."""
-    return f"nullif(trim(regexp_extract({field}, '(?s)^.*{role}:(.*?)(?:\n\n(?:Human|Assistant):.*)?$', 1)), '')"
+    other = "Human" if role == "Assistant" else "Assistant"
+    last = f"CASE WHEN contains({field}, '{role}:') THEN string_split({field}, '{role}:')[-1] END"
+    return f"nullif(trim(string_split({last}, chr(10) || chr(10) || '{other}:')[1]), '')"
 
 
 def verdict(fired: str) -> dict[str, str]:
@@ -331,10 +333,9 @@ def select_checks(relation: str, **columns: str) -> str:
 
 
 def with_facts(rows: str, **facts: str) -> str:
-    """`rows`, several to a record, with its `facts` and `extra`, as a relation: facts cost once per record of `accepted`, not per row.
+    """`rows` (line_no, and what differs within a record) with `extra` and `facts`, which cost once per record of `accepted`, as a relation.
 
-    Whole records, carried through windows and unions, would cost more than all that is read in them: let `rows` hold line_no and
-    what differs.
+    Records that are carried through windows and unions cost more than what is read in them.
     """
     listed = ", ".join(f"{value} AS {name}" for name, value in facts.items())
     return f"(SELECT * FROM ({rows}) JOIN (SELECT line_no, extra, {listed} FROM accepted) USING (line_no))"

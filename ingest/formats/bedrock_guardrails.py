@@ -8,6 +8,7 @@ from typing import Any
 from core.settings import Settings
 from ingest.formats.base import (
     ENVELOPE,
+    RECORD_HASH,
     Rule,
     Selects,
     envelope_facts,
@@ -25,6 +26,7 @@ from ingest.formats.base import (
     select_turns,
     sql_text,
     text,
+    with_facts,
 )
 
 _ACTION, _TRACE = "amazon-bedrock-guardrailAction", "amazon-bedrock-trace"
@@ -123,7 +125,7 @@ class BedrockGuardrails:
 
     def selects(self, settings: Settings) -> Selects:
         """Assessments from wherever they lie, brought into one shape."""
-        facts = envelope_facts(request_id=f"coalesce({text('r.request_id')}, 'row-' || md5(CAST(r AS VARCHAR)))")
+        facts = envelope_facts(request_id=f"coalesce({text('r.request_id')}, 'row-' || {RECORD_HASH})")
         answered = parts_text("json_extract(b.output, '$.message.content')")
         prompt = last_prompt("r.request.messages")
         is_stopped = "b.stopReason IN ('guardrail_intervened', 'content_filtered')"
@@ -147,6 +149,9 @@ class BedrockGuardrails:
             input_tokens=count("inputTokens"),
             output_tokens=count("outputTokens"),
         )
+        known = {**facts, "native_id": RECORD_HASH, "model": "r.request.modelId"}
+        # Beside an answer the latency is that of the whole call.
+        whole = f"CASE WHEN coalesce(r.response.output, r.output) IS NULL THEN {known.pop('latency_ms')} END"
         acted = "len(list_filter(items, lambda i: i.acts)) > 0"
         blocked = "len(list_filter(items, lambda i: i.action = 'BLOCKED')) > 0"
         masks = "len(list_filter(items, lambda i: i.action = 'ANONYMIZED')) > 0"
@@ -154,14 +159,10 @@ class BedrockGuardrails:
         effect = f"(has_intervened OR {acted})"
         checks = select_checks(
             "prepared",
-            # Beside an answer the latency is that of the whole call.
-            **{
-                **facts,
-                "latency_ms": f"coalesce(latency, CASE WHEN coalesce(r.response.output, r.output) IS NULL THEN {facts['latency_ms']} END)",
-            },
+            **{name: name for name in known},
+            latency_ms="coalesce(latency, whole)",
             item="item",
             taxonomy="'bedrock-guardrails'",
-            native_id="md5(CAST(r AS VARCHAR))",
             layer="'classifier'",
             stage="stage",
             filter_name="name",
@@ -183,7 +184,6 @@ class BedrockGuardrails:
             error="CASE WHEN fired IS NULL AND score IS NULL THEN coalesce(failure, 'no_verdict') END",
             content="content",
             matched_text=f"({top}).match",
-            model="r.request.modelId",
             outcome=f"CASE WHEN fired AND {effect} THEN CASE WHEN {blocked} THEN 'refusal' "
             f"WHEN {masks} OR is_masked THEN 'modified' ELSE 'refusal' END END",
             metadata=json_object(assessments="details"),
@@ -192,8 +192,8 @@ class BedrockGuardrails:
             SELECT line_no, item, i.category AS category_native, coalesce(i.level, i.score) AS score, i.threshold AS threshold,
                 i.hit AS triggered
             FROM (SELECT line_no, item, unnest(items) AS i FROM prepared)"""
-        judged = f"{self._judged(settings)} SELECT * FROM judged"
-        return Selects(prepared=judged, turns=turns, checks=checks, scores=scores)
+        judged = with_facts(f"{self._judged(settings)} SELECT * FROM judged", **known, whole=whole)
+        return Selects(prepared=f"SELECT * FROM {judged}", turns=turns, checks=checks, scores=scores)
 
     @staticmethod
     def _body() -> str:
@@ -225,46 +225,48 @@ class BedrockGuardrails:
             for path, category, rule in _POLICIES
         )
         lists = [json_items(f"json_extract(b.results, '$.{name}.results')") for name in _CHECKERS]
-        for_each = " UNION ALL ".join(f"SELECT line_no, r, extra, unnest({each}) AS found FROM body" for each in lists)
+        for_each = " UNION ALL ".join(
+            f"SELECT line_no, asked, direction, unnest({each}) AS found FROM body" for each in lists
+        )
         converse, model = "json_extract(b.trace, '$.guardrail.{}')", f'b."{_TRACE}"'
         model = f"coalesce(json_extract({model}, '$.guardrail'), json_extract({model}, '$.guardrails'))"
         agent = "json_extract(b.guardrailTrace, '$.{}')"
         output = parts_text("json_extract(b.output, '$.message.content')")
         sides = json_items(f"json_extract({model}, '$.outputs')")
         side = json_entries(f"json_extract({model}, '$.input')")
-        asked = "array_to_string(json_extract_string(r.request.content, '$[*].text.text'), chr(10))"
+        texts = "array_to_string(json_extract_string(asked.content, '$[*].text.text'), chr(10))"
         return f"""
-            WITH body AS ({self._body()}),
+            WITH body AS (SELECT line_no, r.request AS asked, r.direction AS direction, b FROM ({self._body()})),
             outputs AS (
-                SELECT line_no, r, extra, b, unnest({sides}) AS side FROM body),
+                SELECT line_no, asked, direction, b, unnest({sides}) AS side FROM body),
             entries AS (
-                SELECT line_no, r, extra, b, 'input' AS stage, unnest({json_entries(converse.format("inputAssessment"))}) AS e FROM body
+                SELECT line_no, asked, direction, b, 'input' AS stage, unnest({json_entries(converse.format("inputAssessment"))}) AS e FROM body
                 UNION ALL
-                SELECT line_no, r, extra, b, 'output', unnest({json_entries(converse.format("outputAssessments"))}) FROM body
+                SELECT line_no, asked, direction, b, 'output', unnest({json_entries(converse.format("outputAssessments"))}) FROM body
                 UNION ALL
-                SELECT line_no, r, extra, b, 'input', unnest({side}) FROM body
+                SELECT line_no, asked, direction, b, 'input', unnest({side}) FROM body
                 UNION ALL
-                SELECT line_no, r, extra, b, 'output', unnest({json_entries("side")}) FROM outputs),
+                SELECT line_no, asked, direction, b, 'output', unnest({json_entries("side")}) FROM outputs),
             assessed AS (
-                SELECT line_no, r, extra, b, stage, e.key AS guardrail, coalesce({json_items("e.value")}, [e.value]) AS assessments,
+                SELECT line_no, asked, direction, b, stage, e.key AS guardrail, coalesce({json_items("e.value")}, [e.value]) AS assessments,
                     false AS has_intervened FROM entries
                 UNION ALL
-                SELECT line_no, r, extra, b, CASE upper(r.request.source) WHEN 'OUTPUT' THEN 'output' WHEN 'INPUT' THEN 'input'
-                        ELSE coalesce(lower(nullif(r.direction, '')), 'input') END,
-                    r.request.guardrailIdentifier, coalesce({json_items("b.assessments")}, []),
+                SELECT line_no, asked, direction, b, CASE upper(asked.source) WHEN 'OUTPUT' THEN 'output' WHEN 'INPUT' THEN 'input'
+                        ELSE coalesce(lower(nullif(direction, '')), 'input') END,
+                    asked.guardrailIdentifier, coalesce({json_items("b.assessments")}, []),
                     coalesce(b.action IN ('INTERVENED', 'GUARDRAIL_INTERVENED'), false)
                 FROM body WHERE b.action IS NOT NULL OR b.assessments IS NOT NULL OR (b.error IS NOT NULL AND b.output IS NULL)
                 UNION ALL
-                SELECT line_no, r, extra, b, stage, NULL, assessments, false
-                FROM (SELECT line_no, r, extra, b, 'input' AS stage, {json_items(agent.format("inputAssessments"))} AS assessments FROM body
+                SELECT line_no, asked, direction, b, stage, NULL, assessments, false
+                FROM (SELECT line_no, asked, direction, b, 'input' AS stage, {json_items(agent.format("inputAssessments"))} AS assessments FROM body
                       UNION ALL
-                      SELECT line_no, r, extra, b, 'output', {json_items(agent.format("outputAssessments"))} FROM body)
+                      SELECT line_no, asked, direction, b, 'output', {json_items(agent.format("outputAssessments"))} FROM body)
                 WHERE len(assessments) > 0),
             every AS (
                 SELECT * FROM assessed
                 UNION ALL
                 -- The trace is off: only that the guardrail acted, or did not, is known.
-                SELECT line_no, r, extra, b, coalesce(lower(nullif(r.direction, '')), 'output'), json_extract_string(r.request.guardrailConfig, '$.guardrailIdentifier'),
+                SELECT line_no, asked, direction, b, coalesce(lower(nullif(direction, '')), 'output'), json_extract_string(asked.guardrailConfig, '$.guardrailIdentifier'),
                     CAST([] AS JSON[]), action IN ('INTERVENED', 'GUARDRAIL_INTERVENED')
                 FROM (SELECT *, coalesce(b."{_ACTION}", {json_value("b.guardrailTrace", "$.action")},
                           CASE WHEN b.stopReason = 'guardrail_intervened' THEN 'INTERVENED' END) AS action FROM body)
@@ -272,23 +274,23 @@ class BedrockGuardrails:
             itemised AS (
                 SELECT *, flatten(list_transform(assessments, lambda a: list_concat({found}))) AS items,
                     coalesce({json_value("b.error", "$.code", "$.message", "$")}) AS failure,
-                    CASE stage WHEN 'input' THEN coalesce(nullif({asked}, ''), {last_prompt("r.request.messages")})
-                        ELSE coalesce(nullif({asked}, ''), {json_value("b.trace", "$.guardrail.modelOutput[0]")},
+                    CASE stage WHEN 'input' THEN coalesce(nullif({texts}, ''), {last_prompt("asked.messages")})
+                        ELSE coalesce(nullif({texts}, ''), {json_value("b.trace", "$.guardrail.modelOutput[0]")},
                             CASE WHEN coalesce(b.stopReason, '') <> 'guardrail_intervened' THEN {output} END) END AS content
                 FROM every),
             measured AS (
-                SELECT line_no, r, extra, category, max(score) AS score, any_value(kind) AS kind, to_json(list(found)) AS details,
-                    CASE WHEN lower(r.direction) = 'output' OR json_extract_string(r.request.messages, '$[#-1].role') = 'assistant'
-                        THEN 'output' ELSE 'input' END AS stage
+                SELECT line_no, category, max(score) AS score, any_value(kind) AS kind, to_json(list(found)) AS details,
+                    any_value(CASE WHEN lower(direction) = 'output' OR json_extract_string(asked.messages, '$[#-1].role') = 'assistant'
+                        THEN 'output' ELSE 'input' END) AS stage, any_value({last_prompt("asked.messages")}) AS content
                 FROM (SELECT *, {json_value("found", "$.category", "$.type")} AS category,
                           {number(json_value("found", "$.severityScore", "$.confidenceScore"))} AS score,
                           CASE WHEN json_exists(found, '$.severityScore') THEN 'severity' ELSE 'probability' END AS kind
                       FROM ({for_each}))
-                GROUP BY line_no, r, extra, category),
+                GROUP BY line_no, category),
             judged AS (
                 SELECT *, row_number() OVER (PARTITION BY line_no ORDER BY stage, name, guardrail, CAST(details AS VARCHAR)) - 1 AS item FROM (
-                    SELECT line_no, r, extra, stage, 'bedrock-guardrails' AS name, guardrail, items, has_intervened, failure, content,
-                        coalesce(r.request.guardrailVersion,
+                    SELECT line_no, stage, 'bedrock-guardrails' AS name, guardrail, items, has_intervened, failure, content,
+                        coalesce(asked.guardrailVersion,
                             json_extract_string(assessments[1], '$.appliedGuardrailDetails.guardrailVersion')) AS version,
                         coalesce(lower(b.actionReason) LIKE '%masked%', false) AS is_masked,
                         CASE WHEN failure IS NULL THEN has_intervened OR len(list_filter(items, lambda i: i.hit)) > 0 END AS fired,
@@ -298,6 +300,6 @@ class BedrockGuardrails:
                         CAST(NULL AS VARCHAR) AS category, CAST(NULL AS DOUBLE) AS score, CAST(NULL AS VARCHAR) AS kind,
                         CAST(NULL AS DOUBLE) AS threshold FROM itemised
                     UNION ALL BY NAME
-                    SELECT line_no, r, extra, stage, '{_FILTER}' || category AS name, category, score, kind, details,
+                    SELECT line_no, stage, '{_FILTER}' || category AS name, category, score, kind, details,
                         {configured} AS threshold, score >= {configured} AS fired, false AS has_intervened, false AS is_masked,
-                        {last_prompt("r.request.messages")} AS content FROM measured))"""
+                        content FROM measured))"""

@@ -27,6 +27,17 @@ from ingest.formats.base import (
 from ingest.formats.bedrock_guardrails import BedrockGuardrails
 
 _ASKED, _ANSWERED = "r.input.inputBodyJson", "r.output.outputBodyJson"
+# Keys of an answer of which at least one is there where a guardrail left something; the others need not be opened.
+_JUDGED = (
+    "action",
+    "amazon-bedrock-guardrailAction",
+    "amazon-bedrock-trace",
+    "assessments",
+    "error",
+    "guardrailTrace",
+    "results",
+    "trace",
+)
 _CONVERSATION = ("conversation_id", "conversationId", "session_id", "sessionId")
 _STOPPED = ("guardrail_intervened", "content_filtered", "refusal")
 
@@ -134,10 +145,10 @@ class BedrockInvocationLog:
             f"'request', json_object('modelId', r.modelId, 'messages', json_extract({_ASKED}, '$.messages'), "
             f"'guardrailConfig', json_extract({_ASKED}, '$.guardrailConfig'), "
             f"'guardrailVersion', {json_value(_ASKED, '$.guardrailConfig.guardrailVersion')}), 'response', "
-            f"CASE WHEN json_type({_ANSWERED}) = 'OBJECT' THEN {_ANSWERED} END)"
+            f"{_ANSWERED})"
         )
         structure = sql_structure(BedrockGuardrails.structure)
         return (
             f"WITH accepted AS (SELECT line_no, from_json({envelope}, {structure}) AS r, extra FROM temp.accepted "
-            f"WHERE json_type({_ANSWERED}) = 'OBJECT')"
+            f"WHERE list_has_any(json_keys({_ANSWERED}), {list(_JUDGED)!r}) OR {json_value(_ANSWERED, '$.stopReason')} = 'guardrail_intervened')"
         )

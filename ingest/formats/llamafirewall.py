@@ -8,6 +8,7 @@ from typing import Any
 from core.settings import Settings
 from ingest.formats.base import (
     ENVELOPE,
+    RECORD_HASH,
     Rule,
     Selects,
     boolean,
@@ -21,6 +22,7 @@ from ingest.formats.base import (
     text,
     valid_boolean,
     valid_number,
+    with_facts,
 )
 from ingest.schema import MODES
 
@@ -98,9 +100,9 @@ class LlamaFirewall:
             if name.startswith(_FILTER)
         ]
         configured = f"CASE {' '.join(thresholds)} END" if thresholds else "CAST(NULL AS DOUBLE)"
-        judged = f"""(
+        judged = f"""
             WITH results AS (
-                SELECT line_no, r, extra, {_plain(_result("decision"))} AS verdict, {_result("reason")} AS reason,
+                SELECT line_no, {_plain(_result("decision"))} AS verdict, {_result("reason")} AS reason,
                     {number(_result("score"))} AS whole, coalesce({_plain(_result("status"))}, 'success') AS state,
                     {_plain(text("r.scanner"))} AS named FROM accepted),
             -- The texts may hold anything; only the name of a scanner after `; ` starts the next one.
@@ -121,18 +123,22 @@ class LlamaFirewall:
                     WHEN NOT is_merged OR score = max(score) OVER (PARTITION BY line_no) THEN true WHEN scanner = 'prompt_guard' THEN score >= coalesce({configured}, 0.9)
                     ELSE score > coalesce({configured}, 0) END AS fired FROM scans)
             -- The merged reason has no fixed order.
-            SELECT *, row_number() OVER (PARTITION BY line_no ORDER BY scanner, position) - 1 AS item FROM judged)"""
-        mode = f"coalesce(lower({text('r.mode')}), 'enforce')"
+            SELECT *, row_number() OVER (PARTITION BY line_no ORDER BY scanner, position) - 1 AS item FROM judged"""
+        facts = {
+            **envelope_facts(request_id=f"coalesce({text('r.request_id')}, 'row-' || {RECORD_HASH})"),
+            "native_id": RECORD_HASH,
+            "stage": "CASE lower(r.role) WHEN 'assistant' THEN 'output' WHEN 'tool' THEN 'tool_output' WHEN 'memory' THEN 'memory' "
+            "WHEN 'system' THEN 'system' ELSE 'input' END",
+            "mode": f"coalesce(lower({text('r.mode')}), 'enforce')",
+            "content": text("r.content"),
+        }
         checks = select_checks(
-            judged,
-            **envelope_facts(request_id=f"coalesce({text('r.request_id')}, 'row-' || md5(CAST(r AS VARCHAR)))"),
+            with_facts(judged, **facts, is_enforced=boolean("r.enforced")),
+            **{name: name for name in facts},
             item="item",
             taxonomy="'llamafirewall'",
-            native_id="md5(CAST(r AS VARCHAR))",
             layer="CASE WHEN scanner IN ('regex', 'hidden_ascii', 'code_shield') THEN 'keyword' "
             "WHEN scanner = 'agent_alignment' THEN 'guard_llm' ELSE 'classifier' END",
-            stage="CASE lower(r.role) WHEN 'assistant' THEN 'output' WHEN 'tool' THEN 'tool_output' WHEN 'memory' THEN 'memory' "
-            "WHEN 'system' THEN 'system' ELSE 'input' END",
             filter_name="'llamafirewall' || coalesce('/' || scanner, '')",
             category_native="CASE WHEN fired THEN scanner END",
             score="score",
@@ -141,11 +147,9 @@ class LlamaFirewall:
             triggered="fired",
             decision="CASE WHEN state = 'skipped' THEN 'skipped' WHEN fired IS NULL THEN 'error' WHEN NOT fired THEN 'allow' "
             "WHEN verdict = 'block' THEN 'block' ELSE 'escalate' END",
-            enforced=f"coalesce(fired AND coalesce({boolean('r.enforced')}, {mode} = 'enforce'), false)",
-            mode=mode,
+            enforced="coalesce(fired AND coalesce(is_enforced, mode = 'enforce'), false)",
             status="CASE WHEN fired IS NOT NULL THEN 'ok' WHEN state = 'skipped' THEN 'not_run' ELSE 'error' END",
             error="CASE WHEN fired IS NULL AND state <> 'skipped' THEN coalesce(nullif(why, ''), 'no_verdict') END",
-            content=text("r.content"),
             metadata=json_object(reason="nullif(why, '')"),
         )
         return Selects(checks=checks)
