@@ -9,7 +9,6 @@ from core.settings import Settings
 from ingest.formats.base import (
     Rule,
     Selects,
-    json_entries,
     json_items,
     json_object,
     json_value,
@@ -70,7 +69,6 @@ class OspreyExecutionResult:
     def selects(self, settings: Settings) -> Selects:
         """What the action came to, and what each rule said."""
         # The features are all keys that the structure does not know, read once for all that is in them.
-        features = "CAST(extra AS JSON)"
         facts = {
             "ts": timestamp(_MOMENT),
             "request_id": f"coalesce({_first(_REQUEST)}, 'osprey-' || {_ACTION})",
@@ -84,7 +82,8 @@ class OspreyExecutionResult:
         }
         listed = ", ".join(f"{value} AS {name}" for name, value in facts.items())
         prepared = f"""
-            SELECT line_no, r, extra, {listed}, coalesce(try_cast(r.__error_count AS BIGINT), 0) > 0 AS has_failed, coalesce({json_entries(features)}, []) AS entries
+            SELECT line_no, r, extra, {listed}, coalesce(try_cast(r.__error_count AS BIGINT), 0) > 0 AS has_failed,
+                TRY(CAST(CAST(extra AS JSON) AS MAP(VARCHAR, JSON))) AS features
             FROM (SELECT *, json_extract_string(extra, {list(_NAMED)!r}) AS found FROM accepted)"""
         known = {name: name for name in facts}
         said = "coalesce(r.__verdicts, r.verdicts)"
@@ -115,12 +114,12 @@ class OspreyExecutionResult:
         )
         # A rule that is null is absent from `extra`: it is known from other actions of the same name.
         rules = f"""
-            (SELECT line_no, extra, has_failed, {", ".join(facts)}, name, item, CASE CAST(map_from_entries(entries)[name] AS VARCHAR)
+            (SELECT line_no, extra, has_failed, {", ".join(facts)}, name, item, CASE CAST(features[name] AS VARCHAR)
                 WHEN 'true' THEN true WHEN 'false' THEN false END AS fired
              FROM prepared JOIN (
                 SELECT *, row_number() OVER (PARTITION BY of_action ORDER BY name) AS item
                 FROM (SELECT DISTINCT app AS of_action, e.key AS name
-                      FROM (SELECT app, unnest(entries) AS e FROM prepared) WHERE {named}))
+                      FROM (SELECT app, unnest(map_entries(features)) AS e FROM prepared) WHERE {named}))
              ON of_action IS NOT DISTINCT FROM app)"""
         of_rules = select_checks(
             rules,
