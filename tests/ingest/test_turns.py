@@ -254,3 +254,12 @@ def test_a_turn_and_its_check_in_one_batch__the_turn_is_stored_once(events: Even
     # Not counted, taken out and counted anew.
     assert events.read("SELECT min(turns)::INT FROM turn_rollup").item() == 1
     assert_counted(events)
+
+
+def test_a_check_stored_before_the_batch__its_facts_stay_before_those_of_the_batch(events: EventStore) -> None:
+    load(events, tell("a", 0, by="guard", outcome="refusal"))
+    load_together(events, tell("a", 1, outcome=None), tell("a", 2, by="judge", outcome="pass"))
+    assert events.read("SELECT outcome, is_logged, filters FROM turns").rows() == [
+        ("refusal", True, '["guard","judge"]')
+    ]
+    assert_counted(events)
