@@ -67,12 +67,14 @@ class _Scheduler(BackgroundScheduler):  # type: ignore[misc]  # APScheduler has 
     """
 
     def _process_jobs(self) -> float | None:
-        moment = datetime.now(self.timezone)
-        for job in self.get_jobs():
+        moment, jobs = datetime.now(self.timezone), self.get_jobs()
+        for job in jobs:
             if job.next_run_time - moment > job.trigger.interval:
                 job.modify(next_run_time=moment)
         wait_s: float | None = super()._process_jobs()
-        return wait_s
+        # APScheduler reads the clock once more for the wait: set back in between, it would be decades.
+        shortest_s = min((job.trigger.interval.total_seconds() for job in jobs), default=0.0)
+        return wait_s if wait_s is None else min(wait_s, shortest_s)
 
 
 def build_scheduler(jobs: list[Job], record: Callable[[JobRun], None]) -> BackgroundScheduler:

@@ -221,6 +221,25 @@ def test_clock_jumps__ingest_goes_on_at_once_and_counts_stay(
     assert count_rows(events) == (rounds * size, rounds * size, rounds * size // 2, rounds * size // 2)
 
 
+def test_clock_set_back_while_the_scheduler_looks_at_it__the_wait_stays_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looks twice, for what is due and for how long to wait: in the second, what is next would be years away."""
+    looks = itertools.count()
+
+    class Falling(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]  # the stub returns Self
+            return datetime.now(tz) - timedelta(days=1000 * next(looks))
+
+    scheduler = build_scheduler([Job("ingest", 3600, str)], lambda _run: None)
+    scheduler.start()
+    try:
+        monkeypatch.setattr(apscheduler.schedulers.base, "datetime", Falling)
+        assert 0 <= scheduler._process_jobs() <= 3600
+        assert next(looks) >= 2
+    finally:
+        scheduler.shutdown()
+
+
 def test_two_writers__of_one_log_and_of_one_store(tmp_path: Path) -> None:
     home = tmp_path / "home"
     (home / "inbox").mkdir(parents=True)
