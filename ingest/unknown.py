@@ -25,9 +25,10 @@ def list_keys(connection: Connection, log_format: LogFormat) -> list[KeyLists]:
 
     One log has few of them: one record stands for all that share its lists.
     """
-    keys = _listed_keys(log_format, rewrite_record(log_format, "line"))
+    keys = _listed_keys(log_format, rewrite_record(log_format, "CASE WHEN json_valid(line) THEN line END"))
     return connection.execute(
-        f"SELECT hash(keys) AS digest, count(*), any_value(keys) FROM (SELECT TRY({keys}) AS keys FROM lines) GROUP BY digest"
+        f"SELECT hash(keys) AS digest, count(*), any_value(keys) FROM (SELECT {keys} AS keys FROM lines) "
+        "GROUP BY digest, keys IS NULL"
     ).fetchall()
 
 
