@@ -110,7 +110,12 @@ def read_bare(log: Path, store: Path) -> None:
     """The floor: DuckDB reads the file into a table of its own making."""
     reader = _READERS.get(log.suffix, "read_json")
     connection = duckdb.connect(str(store), config={"threads": 2})
-    connection.execute(f"CREATE TABLE log AS SELECT * FROM {reader}(?)", [str(log)])
+    read = f"CREATE TABLE log AS SELECT * FROM {reader}(?"
+    try:
+        connection.execute(f"{read})", [str(log)])
+    except duckdb.InvalidInputException:
+        # A type that only a later line shows: the whole file is looked through first.
+        connection.execute(f"{read}, sample_size = -1)", [str(log)])
     connection.close()
 
 
